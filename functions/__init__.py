@@ -1,0 +1,1 @@
+"""Triggers: translate, call one service, translate back."""

@@ -1,0 +1,1 @@
+"""A local function host, honest about what it mirrors."""

@@ -1,0 +1,1 @@
+"""Each module hides exactly one system."""

@@ -1,0 +1,105 @@
+"""Partition and row keys: how a study is found without a patient's value in any key.
+
+Storage logs carry keys in URLs. So every key is a keyed hash: ``h(x)`` is 26 characters of base32 of
+HMAC-SHA-256 under the archive's secret, which no one can reverse by trying all short numbers. Values live
+in the rows.
+
+Tables and their keys
+    catalog   ``{data partition}~{h(study)}`` | ``study``, ``series~…``, ``instance~…~…``, ``outbox~{version}``
+    search    ``{data partition}~{h(field, folded value)}`` | the study's sort key, or ``h(study)`` under UIDs
+    feed      ``feed`` | ``head``, ``event~{sequence}``, ``published~{study partition}~{version}``
+"""
+
+from __future__ import annotations
+
+import base64
+import hmac
+import unicodedata
+from dataclasses import dataclass
+from functools import lru_cache
+
+CATALOG, SEARCH, FEED = "catalog", "search", "feed"
+DICOM, METADATA, INBOX, REJECTED, ARCHIVE = "dicom", "metadata", "inbox", "inbox-rejected", "archive"
+SETTLE_QUEUE = "settle"
+
+DEFAULT_PARTITION = "1"
+"""Key of the data partition ``Microsoft.Default``; the only one while partitions are not offered."""
+
+STUDY_ROW = "study"
+SERIES_PREFIX, INSTANCE_PREFIX, OUTBOX_PREFIX = "series~", "instance~", "outbox~"
+AFTER = "\x7f"
+"""Sorts after every character that we use in keys: ``prefix + AFTER`` ends the range of a prefix."""
+
+
+@dataclass(frozen=True, slots=True)
+class ArchiveKey:
+    """The archive's own secret; ``key_id`` marks what was made under it."""
+
+    key_id: str
+    secret: bytes
+
+    def h(self, *parts: str) -> str:
+        """Hash parts to 26 characters of lower-case base32 (130 bits)."""
+        digest = hmac.digest(self.secret, "\x00".join(parts).encode(), "sha256")
+        return base64.b32encode(digest[:20]).decode().lower()[:26]
+
+    def study_partition(self, data_partition: str, study_instance_uid: str) -> str:
+        """PartitionKey of a study in ``catalog``."""
+        return f"{data_partition}~{self.h('study', study_instance_uid)}"
+
+    def series_row(self, series_instance_uid: str) -> str:
+        """RowKey of a series in its study's partition."""
+        return SERIES_PREFIX + self.h("series", series_instance_uid)
+
+    def instance_prefix(self, series_instance_uid: str) -> str:
+        """Start of the RowKeys of all instances of a series."""
+        return f"{INSTANCE_PREFIX}{self.h('series', series_instance_uid)}~"
+
+    def instance_row(self, series_instance_uid: str, sop_instance_uid: str) -> str:
+        """RowKey of an instance in its study's partition."""
+        return self.instance_prefix(series_instance_uid) + self.h("instance", sop_instance_uid)
+
+    def term_partition(self, data_partition: str, field: str, folded: str) -> str:
+        """PartitionKey of a term in ``search``; ``folded`` as ``fold`` gives it."""
+        return f"{data_partition}~{self.h('term', field, folded)}"
+
+
+def outbox_row(version: int) -> str:
+    """RowKey of the changes that made ``version`` of a study."""
+    return f"{OUTBOX_PREFIX}{version:020d}"
+
+
+@lru_cache(maxsize=4096)
+def fold(value: str) -> str:
+    """Lower-case a value and drop its accents and outer blanks, for hashing and word search."""
+    if value.isascii():
+        return value.strip(" \x00").lower()
+    decomposed = unicodedata.normalize("NFKD", value.strip(" \x00").casefold())
+    return "".join(c for c in decomposed if not unicodedata.combining(c))
+
+
+UNDATED = "99999999"
+
+
+def invert_date(study_date: str) -> str:
+    """Turn ``yyyymmdd`` into eight digits that sort newest first; anything else sorts last."""
+    if len(study_date) == 8 and study_date.isascii() and study_date.isdigit():
+        return f"{99999999 - int(study_date):08d}"
+    return UNDATED
+
+
+def sort_key(study_date: str, created_ms: int, study_suffix: str, revision: str) -> str:
+    """Make the sort key of a study: newest study date first, then newest stored; undated last.
+
+    Parameters
+    ----------
+    study_date
+        ``yyyymmdd``, or empty.
+    created_ms
+        When the study was first stored, in Unix milliseconds.
+    study_suffix
+        Some characters of the study's hash, which make the key unique and stable.
+    revision
+        Random characters: new ones whenever the study's terms are written anew.
+    """
+    return f"{invert_date(study_date)}~{9_999_999_999_999 - created_ms:013d}~{study_suffix}~{revision}"

@@ -1,0 +1,1 @@
+"""DICOM itself: no HTTP, no Azure."""

@@ -1,0 +1,1 @@
+"""PS3.18 as pure functions: bytes in, values out, no I/O."""
