@@ -7,6 +7,7 @@ in the rows.
 Tables and their keys
     catalog   ``{data partition}~{h(study)}`` | ``study``, ``series~…``, ``instance~…~…``, ``outbox~{version}``
     search    ``{data partition}~{h(field, folded value)}`` | the study's sort key, or ``h(study)`` under UIDs
+    jobs      ``sweep`` | ``cursor``
     feed      ``feed`` | ``head``, ``event~{sequence}``, ``published~{study partition}~{version}``
 """
 
@@ -14,11 +15,9 @@ from __future__ import annotations
 
 import base64
 import hmac
-import unicodedata
 from dataclasses import dataclass
-from functools import lru_cache
 
-CATALOG, SEARCH, FEED = "catalog", "search", "feed"
+CATALOG, SEARCH, FEED, JOBS = "catalog", "search", "feed", "jobs"
 DICOM, METADATA, INBOX, REJECTED, ARCHIVE = "dicom", "metadata", "inbox", "inbox-rejected", "archive"
 SETTLE_QUEUE = "settle"
 
@@ -27,8 +26,8 @@ DEFAULT_PARTITION = "1"
 
 STUDY_ROW = "study"
 SERIES_PREFIX, INSTANCE_PREFIX, OUTBOX_PREFIX = "series~", "instance~", "outbox~"
-AFTER = "\x7f"
-"""Sorts after every character that we use in keys: ``prefix + AFTER`` ends the range of a prefix."""
+AFTER = "~"
+"""Sorts after every character that may follow a prefix: ``prefix + AFTER`` ends the range of a prefix."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,22 +59,13 @@ class ArchiveKey:
         return self.instance_prefix(series_instance_uid) + self.h("instance", sop_instance_uid)
 
     def term_partition(self, data_partition: str, field: str, folded: str) -> str:
-        """PartitionKey of a term in ``search``; ``folded`` as ``fold`` gives it."""
+        """PartitionKey of a term in ``search``; ``folded`` as ``shared.dicom.text.fold`` gives it."""
         return f"{data_partition}~{self.h('term', field, folded)}"
 
 
 def outbox_row(version: int) -> str:
     """RowKey of the changes that made ``version`` of a study."""
     return f"{OUTBOX_PREFIX}{version:020d}"
-
-
-@lru_cache(maxsize=4096)
-def fold(value: str) -> str:
-    """Lower-case a value and drop its accents and outer blanks, for hashing and word search."""
-    if value.isascii():
-        return value.strip(" \x00").lower()
-    decomposed = unicodedata.normalize("NFKD", value.strip(" \x00").casefold())
-    return "".join(c for c in decomposed if not unicodedata.combining(c))
 
 
 UNDATED = "99999999"
@@ -103,3 +93,13 @@ def sort_key(study_date: str, created_ms: int, study_suffix: str, revision: str)
         Random characters: new ones whenever the study's terms are written anew.
     """
     return f"{invert_date(study_date)}~{9_999_999_999_999 - created_ms:013d}~{study_suffix}~{revision}"
+
+
+def without_revision(sk: str) -> str:
+    """Give the part of a sort key that stays when terms are written anew; paging resumes after it."""
+    return sk.rpartition("~")[0]
+
+
+def revision_of(sk: str) -> str:
+    """Give the random part of a sort key."""
+    return sk.rpartition("~")[2]

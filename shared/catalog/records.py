@@ -27,7 +27,10 @@ MAX_INLINE_FRAMES = 32 * 1024
 
 @dataclass(frozen=True, slots=True)
 class StudyRecord:
-    """One study: its attributes, exact counts and version."""
+    """One study: its attributes, exact counts and version.
+
+    ``newest`` is the RowKey of the instance stored last; it may be gone since.
+    """
 
     study_instance_uid: str
     attributes: bytes = b"{}"
@@ -39,6 +42,7 @@ class StudyRecord:
     created_ms: int = 0
     changed_ms: int = 0
     key_id: str = ""
+    newest: str = ""
     partition_key: str = ""
     etag: str = ""
 
@@ -66,6 +70,7 @@ class StudyRecord:
             "created_ms": self.created_ms,
             "changed_ms": self.changed_ms,
             "key_id": self.key_id,
+            "newest": self.newest,
         }
 
     @classmethod
@@ -83,6 +88,7 @@ class StudyRecord:
             created_ms=p["created_ms"],
             changed_ms=p["changed_ms"],
             key_id=p["key_id"],
+            newest=p["newest"],
             partition_key=entity.partition_key,
             etag=entity.etag,
         )
@@ -90,7 +96,7 @@ class StudyRecord:
 
 @dataclass(frozen=True, slots=True)
 class SeriesRecord:
-    """One series of a study; ``version`` is the study's when the series last changed."""
+    """One series of a study; ``version`` is the study's when the series last changed, ``newest`` as in the study."""
 
     series_instance_uid: str
     attributes: bytes = b"{}"
@@ -98,6 +104,7 @@ class SeriesRecord:
     instance_count: int = 0
     version: int = 0
     created_ms: int = 0
+    newest: str = ""
     etag: str = ""
 
     def dataset(self) -> DicomJson:
@@ -115,6 +122,7 @@ class SeriesRecord:
             "instance_count": self.instance_count,
             "version": self.version,
             "created_ms": self.created_ms,
+            "newest": self.newest,
         }
 
     @classmethod
@@ -128,6 +136,7 @@ class SeriesRecord:
             instance_count=p["instance_count"],
             version=p["version"],
             created_ms=p["created_ms"],
+            newest=p["newest"],
             etag=entity.etag,
         )
 
@@ -234,5 +243,7 @@ FRAMES = (*LOCATION, "frames", "attributes")
 """Columns to retrieve frames."""
 METADATA = (*_IDENTITY, "blob_name", "metadata", "metadata_blob")
 """Columns to answer ``/metadata``."""
+SLIM = _IDENTITY
+"""Columns to put instances in order."""
 SEARCH = (*_IDENTITY, "sop_class_uid", "transfer_syntax_uid", "created_ms", "attributes", "blob_name", "metadata_blob")
 """Columns to answer a search."""

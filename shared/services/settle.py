@@ -1,0 +1,51 @@
+"""Finishing what a commit began: publish what is left in a study's outbox. Not: when to retry (the queue's)."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+from shared.catalog.cover import Cover, decode_settle_message
+from shared.errors import Busy, InvalidRequest, StorageFailure
+
+if TYPE_CHECKING:
+    from shared.catalog.publisher import FeedPublisher
+    from shared.ports import TableStore
+
+_log = logging.getLogger(__name__)
+
+
+class SettleService:
+    """Handles settle messages."""
+
+    def __init__(self, tables: TableStore, publisher: FeedPublisher, cover: Cover) -> None:
+        self._tables, self._publisher, self._cover = tables, publisher, cover
+
+    async def settle(self, body: str) -> None:
+        """Publish until the study's outbox reads empty; where that fails, send a delayed successor.
+
+        Raises
+        ------
+        InvalidRequest
+            The message is not ours.
+        StorageFailure
+            The successor could not be sent either: the queue delivers this message again.
+        """
+        partition_key = decode_settle_message(body)
+        try:
+            while await self._publisher.publish_outbox(partition_key):
+                pass
+        except (StorageFailure, Busy) as error:
+            _log.warning("settling is put off", extra={"error": type(error).__name__})
+            await self._cover.send(partition_key)
+        await self._tables.durable()
+
+    async def revive(self, body: str) -> None:
+        """Send a settle message that ended in the poison queue again; one that is not ours is dropped."""
+        try:
+            partition_key = decode_settle_message(body)
+        except InvalidRequest:
+            _log.error("a foreign message in the settle queue was dropped")
+            return
+        await self._cover.send(partition_key)
+        await self._tables.durable()

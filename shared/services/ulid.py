@@ -1,0 +1,24 @@
+"""Names for blobs: ULIDs, which say when and nothing else."""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+
+_CROCKFORD = "0123456789abcdefghjkmnpqrstvwxyz"
+
+
+def new_ulid(now_ms: int) -> str:
+    """Make a ULID: 48 bits of Unix milliseconds and 80 random ones, as 26 lower-case characters."""
+    number = now_ms << 80 | secrets.randbits(80)
+    return "".join(_CROCKFORD[number >> shift & 31] for shift in range(125, -1, -5))
+
+
+def blob_name(ulid: str) -> str:
+    """Name a blob of container ``dicom``: ``{hh}/{ulid}.dcm``, so that the sweeper can walk it slice by slice."""
+    return f"{slice_of(ulid)}/{ulid}.dcm"
+
+
+def slice_of(ulid: str) -> str:
+    """Give the two hex digits that a ULID hashes to."""
+    return hashlib.sha256(ulid.encode()).hexdigest()[:2]
