@@ -113,6 +113,10 @@ class TableStore(Protocol):
         """Remove rows at once, unconditionally; absent ones are no error. One request each."""
         ...
 
+    async def is_empty(self, table: str) -> bool:
+        """Tell whether a table has no row at all."""
+        ...
+
     async def durable(self) -> None:
         """Return when everything written so far survives a power cut. On Azure it does already."""
         ...
@@ -210,6 +214,13 @@ class MessageQueue(Protocol):
 
     async def delete(self, queue: str, message: Message) -> None:
         """Finish a message. ``NotPresent`` where it was taken by somebody else meanwhile."""
+        ...
+
+    async def postpone(self, queue: str, message: Message, *, delay_seconds: float) -> Message:
+        """Keep a taken message out of sight for ``delay_seconds`` from now (0: give it back); give it with its new receipt.
+
+        ``NotPresent`` as ``delete``. A function host renews with it, and gives back what failed.
+        """
         ...
 
     async def check(self, queue: str) -> None:

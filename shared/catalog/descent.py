@@ -81,7 +81,7 @@ class Descent:
         return part
 
     def _count(self, study: FoundStudy) -> int:
-        return study.record.series_count if self._level is Level.SERIES else study.record.instance_count
+        return study.series_count if self._level is Level.SERIES else study.instance_count
 
     def _counts_decide(self, study: FoundStudy) -> bool:
         return not (self._series_filters or self._instance_filters or study.targets)

@@ -4,8 +4,8 @@ Theory of operation
     A term's list may hold rows that do not count (see ``terms``), and some that the plan could not rule out. So
     the list is walked in pages; a row whose covering values fail a filter is passed over; of the others the
     study row is read, as many at once as results are wanted, and counts if its ``sk`` is the RowKey and every
-    filter matches its attributes. Rows of one study that differ in the revision only are neighbours and cost
-    one read.
+    filter matches its attributes. Rows of one study that differ in the revision only are neighbours, and neighbours
+    cost one read.
 
     Skipping costs a read per study as well: rows that do not count must not be skipped as if they did, or
     pages would overlap. What a search can cost at most is bounded by ``MAX_IN_VAIN`` and ``MAX_READ``; one that
@@ -14,20 +14,18 @@ Theory of operation
 
 from __future__ import annotations
 
-from collections import deque
 from dataclasses import dataclass
-from itertools import groupby
-from typing import TYPE_CHECKING, Any, Protocol
+from itertools import groupby, islice
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import orjson
 
 from shared.catalog import terms
 from shared.catalog.keys import CATALOG, DEFAULT_PARTITION, SEARCH, STUDY_ROW, ArchiveKey
 from shared.catalog.planner import Lookup, Start, Target, TermRange
-from shared.catalog.records import StudyRecord
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterable, Sequence
+    from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 
     from shared.catalog.records import DicomJson
     from shared.dicomweb.search_query import Filter
@@ -43,14 +41,19 @@ SPARE_ROWS = 8
 """Rows read beyond those wanted, in case some do not count."""
 
 
-@dataclass(frozen=True, slots=True)
-class FoundStudy:
-    """A study that matches; ``dataset`` holds its attributes, Modalities in Study included.
+class FoundStudy(NamedTuple):
+    """A study that matches (a tuple, for there are many, and these are made four times as fast as a record).
 
-    ``targets`` are the series or instances of it that the search named; empty: it named none.
+    ``dataset`` holds its attributes, Modalities in Study included, ``newest`` is as in its record. ``targets`` are the
+    series or instances of it that the search named; empty: it named none.
     """
 
-    record: StudyRecord
+    study_instance_uid: str
+    partition_key: str
+    sk: str
+    series_count: int
+    instance_count: int
+    newest: str
     dataset: DicomJson
     targets: tuple[Target, ...] = ()
 
@@ -95,7 +98,7 @@ class StudyFinder:
             page_size = MAX_TERM_PAGE if start.unsettled else min(MAX_TERM_PAGE, results_wanted + SPARE_ROWS)
             columns = terms.TERM_COLUMNS if start.unsettled else terms.TERM_COLUMNS[:1]
             pages = self._tables.pages(SEARCH, partition, start=start.start, stop=start.stop, select=columns, page_size=page_size)
-            return _Walk(self, pages, start.unsettled, filters)
+            return _Walk(self._tables, pages, start.unsettled, filters)
         targets = await self._look_up(start) if isinstance(start, Lookup) else start.targets
         return await self._named(targets, filters)
 
@@ -111,16 +114,11 @@ class StudyFinder:
         by_study: dict[str, list[Target]] = {}
         for target in targets:
             by_study.setdefault(target.study_instance_uid, []).append(target)
-        found = [study for row in await self.read(by_study) if row and (study := _matching(row, filters))]
+        partitions = [self._key.study_partition(self._data_partition, uid) for uid in by_study]
+        found = [study for row in await _study_rows(self._tables, partitions) if row and (study := _matching(row, filters))]
         below = {uid: tuple(t for t in targets if t.series_instance_uid) for uid, targets in by_study.items()}
-        named = [FoundStudy(s.record, s.dataset, below[s.record.study_instance_uid]) for s in found]
-        return _Listed(sorted(named, key=lambda study: study.record.sk))
-
-    async def read(self, study_instance_uids: Iterable[str], select: Sequence[str] | None = None) -> list[Entity | None]:
-        """Read study rows; None also where the study has no instances."""
-        keys = [(self._key.study_partition(self._data_partition, uid), STUDY_ROW) for uid in study_instance_uids]
-        entities = await self._tables.get_many(CATALOG, keys, select=select)
-        return [e if e and e.properties["instance_count"] else None for e in entities]
+        named = [study._replace(targets=below[study.study_instance_uid]) for study in found]
+        return _Listed(sorted(named, key=lambda study: study.sk))
 
 
 @dataclass(slots=True)
@@ -142,65 +140,66 @@ class _Listed:
 class _Candidate:
     """A study that may match if its ``sk`` is one of the RowKeys."""
 
-    study_instance_uid: str
-    row_keys: tuple[str, ...]
+    partition_key: str
+    row_keys: list[str]
 
 
 class _Walk:
     """A walk along a term's list."""
 
     def __init__(
-        self, finder: StudyFinder, pages: AsyncIterator[list[Entity]], unsettled: Sequence[Filter], filters: Sequence[Filter]
+        self, tables: TableStore, pages: AsyncIterator[list[Entity]], unsettled: Sequence[Filter], filters: Sequence[Filter]
     ) -> None:
-        self._finder, self._pages, self._unsettled, self._filters = finder, pages, unsettled, filters
-        self._candidates: deque[_Candidate] = deque()
+        self._tables, self._pages, self._unsettled, self._filters = tables, pages, unsettled, filters
+        self._candidates: Iterator[_Candidate] = iter(())
         self._in_vain = self._read = 0
         self.incomplete = False
 
     async def take(self, count: int) -> list[FoundStudy]:
         found: list[FoundStudy] = []
-        while len(found) < count and await self._fill():
-            rows = await self._next_rows(count - len(found))
+        while len(found) < count and (rows := await self._next_rows(count - len(found))):
             matching = [study for row in rows if row and (study := _matching(row, self._filters))]
             self._in_vain += len(rows) - len(matching)
             found += matching
         return found
 
     async def skip(self, count: int) -> None:
-        while count and await self._fill():
-            if self._filters:
-                count -= len(await self.take(min(count, MAX_TERM_PAGE)))
-            else:
-                rows = await self._next_rows(count, ("sk", "instance_count"))
+        if self._filters:
+            while count and (skipped := len(await self.take(min(count, MAX_TERM_PAGE)))):
+                count -= skipped
+        else:
+            while count and (rows := await self._next_rows(count, ("sk", "instance_count"))):
                 count -= len(rows) - rows.count(None)
 
-    async def _fill(self) -> bool:
-        """Read on until there is a candidate; tell whether there is one."""
-        while not self._candidates:
-            page = await anext(self._pages, None)
-            if page is None:
-                return False
-            if self._in_vain >= MAX_IN_VAIN or self._read >= MAX_READ:
-                self.incomplete = True
-                return False
-            self._gather(page)
-        return True
+    async def _next_rows(self, count: int, select: Sequence[str] | None = None) -> list[Entity | None]:
+        """Read study rows of the next candidates, None for those that do not count; empty at the end."""
+        batch = list(islice(self._candidates, count))
+        while not batch and (page := await self._next_page()):
+            self._candidates = self._candidates_of(page)
+            batch = list(islice(self._candidates, count))
+        self._read += len(batch)
+        studies = await _study_rows(self._tables, [c.partition_key for c in batch], select)
+        return [s if s and s.properties["sk"] in c.row_keys else None for c, s in zip(batch, studies, strict=True)]
 
-    def _gather(self, page: list[Entity]) -> None:
-        for _, neighbours in groupby(page, key=lambda e: e.row_key.rpartition("~")[0]):
-            rows = [e for e in neighbours if _may_match(e, self._unsettled)]
-            if rows:
-                uid = str(rows[0].properties["study_instance_uid"])
-                self._candidates.append(_Candidate(uid, tuple(e.row_key for e in rows)))
+    async def _next_page(self) -> list[Entity] | None:
+        page = await anext(self._pages, None)
+        if page and (self._in_vain >= MAX_IN_VAIN or self._read >= MAX_READ):
+            self.incomplete = True
+        return None if self.incomplete else page
+
+    def _candidates_of(self, page: list[Entity]) -> Iterator[_Candidate]:
+        for partition_key, neighbours in groupby(page, key=lambda e: str(e.properties["study_partition"])):
+            row_keys = [e.row_key for e in neighbours if _may_match(e, self._unsettled)]
+            if row_keys:
+                yield _Candidate(partition_key, row_keys)
             else:
                 self._in_vain += 1
 
-    async def _next_rows(self, count: int, select: Sequence[str] | None = None) -> list[Entity | None]:
-        """Read the study rows of the next candidates; None where the candidate's rows do not count."""
-        batch = [self._candidates.popleft() for _ in range(min(count, len(self._candidates)))]
-        studies = await self._finder.read([c.study_instance_uid for c in batch], select)
-        self._read += len(batch)
-        return [s if s and s.properties["sk"] in c.row_keys else None for c, s in zip(batch, studies, strict=True)]
+
+async def _study_rows(tables: TableStore, partition_keys: Iterable[str], select: Sequence[str] | None = None) -> list[Entity | None]:
+    """Read study rows; None also where the study has no instances."""
+    entities = await tables.get_many(CATALOG, [(pk, STUDY_ROW) for pk in partition_keys], select=select)
+    return [e if e and e.properties["instance_count"] else None for e in entities]
 
 
 def matches(dataset: DicomJson, filters: Iterable[Filter]) -> bool:
@@ -209,11 +208,14 @@ def matches(dataset: DicomJson, filters: Iterable[Filter]) -> bool:
 
 
 def _matching(entity: Entity, filters: Sequence[Filter]) -> FoundStudy | None:
-    record = StudyRecord.from_entity(entity)
-    dataset = record.dataset()
-    modalities = terms.modalities(record)
+    p: Any = entity.properties
+    dataset: DicomJson = orjson.loads(p["attributes"])
+    modalities = terms.modalities(orjson.loads(p["modalities"]))
     dataset[terms.MODALITIES_IN_STUDY] = {"vr": "CS", "Value": modalities} if modalities else {"vr": "CS"}
-    return FoundStudy(record, dataset) if matches(dataset, filters) else None
+    if not matches(dataset, filters):
+        return None
+    counts = p["series_count"], p["instance_count"]
+    return FoundStudy(p["study_instance_uid"], entity.partition_key, p["sk"], *counts, p["newest"], dataset)
 
 
 def _may_match(entity: Entity, filters: Sequence[Filter]) -> bool:

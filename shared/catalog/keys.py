@@ -13,7 +13,6 @@ Tables and their keys
 
 from __future__ import annotations
 
-import base64
 import hmac
 from dataclasses import dataclass
 
@@ -30,6 +29,11 @@ AFTER = "~"
 """Sorts after every character that may follow a prefix: ``prefix + AFTER`` ends the range of a prefix."""
 
 
+_BASE32 = "abcdefghijklmnopqrstuvwxyz234567"
+_PAIRS = [one + other for one in _BASE32 for other in _BASE32]
+_SHIFTS = range(120, -1, -10)
+
+
 @dataclass(frozen=True, slots=True)
 class ArchiveKey:
     """The archive's own secret; ``key_id`` marks what was made under it."""
@@ -40,7 +44,8 @@ class ArchiveKey:
     def h(self, *parts: str) -> str:
         """Hash parts to 26 characters of lower-case base32 (130 bits)."""
         digest = hmac.digest(self.secret, "\x00".join(parts).encode(), "sha256")
-        return base64.b32encode(digest[:20]).decode().lower()[:26]
+        number = int.from_bytes(digest[:17], "big") >> 6
+        return "".join([_PAIRS[number >> shift & 1023] for shift in _SHIFTS])
 
     def study_partition(self, data_partition: str, study_instance_uid: str) -> str:
         """PartitionKey of a study in ``catalog``."""

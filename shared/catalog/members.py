@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import heapq
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -35,7 +34,7 @@ class Match:
     @property
     def representative(self) -> str:
         """RowKey of the newest instance of a study or series; it may be gone."""
-        return self.series.newest if self.series else self.study.record.newest
+        return self.series.newest if self.series else self.study.newest
 
 
 class MemberFinder:
@@ -61,9 +60,10 @@ class MemberFinder:
         columns = records.SLIM if big and not filters else records.SEARCH
         first: list[Entity] = []
         async for page in self._instance_rows(study, series, columns, narrowed=bool(series_filters)):
-            matching = (e for e in page if not filters or matches(_dataset(e), filters))
-            first = heapq.nsmallest(count, [*first, *matching], key=_newest_first)
-        found = map(InstanceRecord.from_entity, first)
+            first += [e for e in page if not filters or matches(_dataset(e), filters)]
+            if len(first) > 2 * count + BIG:
+                first = sorted(first, key=_newest_first)[:count]
+        found = map(InstanceRecord.from_entity, sorted(first, key=_newest_first)[:count])
         return [Match(study, series[i.series_instance_uid], i) for i in found if i.series_instance_uid in series]
 
     async def complete(self, page: Sequence[Match]) -> list[Match]:
@@ -71,13 +71,13 @@ class MemberFinder:
         bare = [m.instance for m in page if m.instance and m.instance.attributes == NO_ATTRIBUTES]
         if not bare:
             return list(page)
-        keys = [(m.study.record.partition_key, self._instance_row(m.instance)) for m in page if m.instance]
+        keys = [(m.study.partition_key, self._instance_row(m.instance)) for m in page if m.instance]
         entities = await self._tables.get_many(CATALOG, keys, select=records.SEARCH)
         return [replace(m, instance=InstanceRecord.from_entity(e)) for m, e in zip(page, entities, strict=True) if e]
 
     async def metadata_row(self, match: Match) -> InstanceRecord | None:
         """Read the row that has the metadata of an instance, or of the newest one of a study or series."""
-        pk = match.study.record.partition_key
+        pk = match.study.partition_key
         row_key = self._instance_row(match.instance) if match.instance else match.representative
         entity = await self._tables.get(CATALOG, pk, row_key, select=records.METADATA) if row_key else None
         if entity is None and not match.instance:
@@ -86,7 +86,7 @@ class MemberFinder:
 
     async def _any_instance(self, match: Match) -> Entity | None:
         prefix = self._key.instance_prefix(match.series.series_instance_uid) if match.series else INSTANCE_PREFIX
-        pk = match.study.record.partition_key
+        pk = match.study.partition_key
         pages = self._tables.pages(CATALOG, pk, start=prefix, stop=prefix + AFTER, select=records.METADATA, page_size=1)
         page: list[Entity] = await anext(pages, [])
         return page[0] if page else None
@@ -95,7 +95,7 @@ class MemberFinder:
         return self._key.instance_row(instance.series_instance_uid, instance.sop_instance_uid)
 
     async def _series_rows(self, study: FoundStudy) -> list[Entity]:
-        pk = study.record.partition_key
+        pk = study.partition_key
         named = dict.fromkeys(t.series_instance_uid for t in study.targets if t.series_instance_uid)
         if named:
             return await self._present(pk, [self._key.series_row(uid) for uid in named])
@@ -105,7 +105,7 @@ class MemberFinder:
     async def _instance_rows(
         self, study: FoundStudy, series: Iterable[str], columns: Sequence[str], *, narrowed: bool
     ) -> AsyncIterator[list[Entity]]:
-        pk = study.record.partition_key
+        pk = study.partition_key
         named = [(t.series_instance_uid, t.sop_instance_uid) for t in study.targets if t.series_instance_uid and t.sop_instance_uid]
         if named:
             row_keys = [self._key.instance_row(series_uid, sop_uid) for series_uid, sop_uid in named if series_uid in series]

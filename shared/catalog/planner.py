@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, TypeAlias
 
 from shared.catalog import terms
-from shared.catalog.keys import AFTER, UNDATED, invert_date
+from shared.catalog.keys import UNDATED, invert_date
 from shared.dicom.text import name_words
 
 if TYPE_CHECKING:
@@ -137,4 +137,5 @@ def _date_range(filters: Iterable[Filter]) -> tuple[str, str | None, Filter | No
     bounds = [invert_date(bound) for bound in (low, high) if bound]
     if not bounds or UNDATED in bounds:
         return "", None, None
-    return bounds[-1] if high else "", bounds[0] + AFTER if low else UNDATED, condition
+    stop = f"{int(bounds[0]) + 1:08d}" if low else UNDATED
+    return bounds[-1] if high else "", stop, condition

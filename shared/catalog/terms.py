@@ -18,7 +18,7 @@ Theory of operation
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import orjson
 
@@ -60,7 +60,7 @@ COVERED = frozenset((*COVERING, MODALITIES_IN_STUDY))
 MAX_COVERING_BYTES = 256
 """Size above which a covering value is left out (as ``null``: unknown), so that rows stay small."""
 
-TERM_COLUMNS = ("study_instance_uid", "covering")
+TERM_COLUMNS = ("study_partition", "covering")
 """Columns to answer a search."""
 SWEEP_AFTER_MS = 24 * 3600 * 1000
 
@@ -77,16 +77,16 @@ def text_values(dataset: DicomJson, tag: str) -> list[str]:
     return [part for part in parts if isinstance(part, str)]
 
 
-def modalities(study: StudyRecord) -> list[str]:
+def modalities(series_per_modality: Mapping[str, int]) -> list[str]:
     """Give the distinct modalities of a study's series, sorted."""
-    return sorted(modality for modality, count in study.series_per_modality.items() if modality and count > 0)
+    return sorted(modality for modality, count in series_per_modality.items() if modality and count > 0)
 
 
 def study_terms(study: StudyRecord) -> set[tuple[str, str]]:
     """Give the terms of a study as (field, folded value)."""
     dataset = study.dataset()
     terms = {(ALL_STUDIES, "")}
-    terms.update((MODALITIES_IN_STUDY, fold(modality)) for modality in modalities(study)[:MAX_MODALITIES])
+    terms.update((MODALITIES_IN_STUDY, fold(modality)) for modality in modalities(study.series_per_modality)[:MAX_MODALITIES])
     for tag in WHOLE_VALUES:
         terms.update((tag, folded) for value in text_values(dataset, tag)[:MAX_VALUES] if (folded := fold(value)))
     for tag in NAMES:
@@ -105,19 +105,20 @@ def study_term_rows(key: ArchiveKey, data_partition: str, study: StudyRecord) ->
     common: dict[str, Scalar] = {
         "schema": SCHEMA,
         "study_instance_uid": study.study_instance_uid,
+        "study_partition": key.study_partition(data_partition, study.study_instance_uid),
         "covering": orjson.dumps(_covering(study)),
         "written_ms": study.changed_ms,
     }
     everything = key.term_partition(data_partition, ALL_STUDIES, "")
     partitions = [key.term_partition(data_partition, field, folded) for field, folded in study_terms(study) if field != ALL_STUDIES]
-    head: TermRow = (everything, study.sk, common | {"partitions": ",".join(partitions)})
+    head: TermRow = (everything, study.sk, common | {"partitions": ",".join(partitions).encode()})
     return [head, *((partition, study.sk, common) for partition in partitions)]
 
 
 def terms_signature(study: StudyRecord) -> bytes:
     """Sum up what the term rows of a study say: equal for two records iff their rows may be the same."""
     dataset = study.dataset()
-    return orjson.dumps([modalities(study), *(dataset.get(tag, {}).get("Value") for tag in COVERING)])
+    return orjson.dumps([modalities(study.series_per_modality), *(dataset.get(tag, {}).get("Value") for tag in COVERING)])
 
 
 def same_terms(one: StudyRecord, other: StudyRecord) -> bool:
@@ -142,7 +143,8 @@ def uid_rows(
         Series UID and SOP UID of each instance. The RowKey holds the series too: one SOP UID may, wrongly
         but really, stand in two series of a study.
     """
-    study_hash = key.h("study", study_instance_uid)
+    study_partition = key.study_partition(data_partition, study_instance_uid)
+    study_hash = study_partition.partition("~")[2]
     rows: list[TermRow] = [
         (uid_partition(key, data_partition, SERIES_UID, uid), study_hash, {"schema": SCHEMA, "study_instance_uid": study_instance_uid})
         for uid in series
@@ -175,21 +177,26 @@ async def sweep_terms(tables: TableStore, key: ArchiveKey, data_partition: str, 
     of this moment: hence the age. The entry in the list goes last, so that an interrupted sweep finds the rest.
     """
     everything = key.term_partition(data_partition, ALL_STUDIES, "")
-    columns = ("study_instance_uid", "written_ms", "partitions")
+    columns = ("study_partition", "written_ms", "partitions")
     page: list[Entity] = await anext(tables.pages(SEARCH, everything, start=start, select=columns), [])
     if not page:
         return Swept(0, None)
     old = [e for e in page if int(e.properties["written_ms"]) < now_ms - SWEEP_AFTER_MS]
-    studies = await _study_rows(tables, key, data_partition, old)
+    studies = await _study_rows(tables, old)
     stale = [e for e, study in zip(old, studies, strict=True) if not _counts(e, study)]
-    siblings = [(pk, e.row_key) for e in stale for pk in str(e.properties["partitions"]).split(",") if pk]
+    siblings = [(pk, e.row_key) for e in stale for pk in _partitions(e)]
     await tables.remove_many(SEARCH, siblings)
     await tables.remove_many(SEARCH, [(everything, e.row_key) for e in stale])
-    return Swept(len(siblings) + len(stale), page[-1].row_key + "\0")
+    return Swept(len(siblings) + len(stale), page[-1].row_key + "!")  # no RowKey goes on after its revision
 
 
-async def _study_rows(tables: TableStore, key: ArchiveKey, data_partition: str, entries: list[Entity]) -> list[Entity | None]:
-    keys = [(key.study_partition(data_partition, str(e.properties["study_instance_uid"])), STUDY_ROW) for e in entries]
+def _partitions(entry: Entity) -> list[str]:
+    joined: Any = entry.properties["partitions"]
+    return [partition for partition in joined.decode().split(",") if partition]
+
+
+async def _study_rows(tables: TableStore, entries: list[Entity]) -> list[Entity | None]:
+    keys = [(str(e.properties["study_partition"]), STUDY_ROW) for e in entries]
     return await tables.get_many(CATALOG, keys, select=("sk", "instance_count"))
 
 
@@ -204,6 +211,6 @@ def _word_terms(word: str) -> Iterator[str]:
 
 def _covering(study: StudyRecord) -> dict[str, Mapping[str, object] | None]:
     dataset = study.dataset()
-    dataset[MODALITIES_IN_STUDY] = {"vr": "CS", "Value": modalities(study)}
+    dataset[MODALITIES_IN_STUDY] = {"vr": "CS", "Value": modalities(study.series_per_modality)}
     kept = {tag: dataset[tag] for tag in (*COVERING, MODALITIES_IN_STUDY) if dataset.get(tag, {}).get("Value")}
     return {tag: None if len(orjson.dumps(element)) > MAX_COVERING_BYTES else element for tag, element in kept.items()}

@@ -17,7 +17,7 @@ from shared.catalog.changes import Outcome, Result
 from shared.catalog.commit_plan import encoded_bytes
 from shared.dicom.instance import Problem, Rules
 from shared.dicomweb.store_report import Failed, FailureReason, Stored, failure_reason
-from shared.errors import ArchiveError, Busy, StorageFailure, TooLarge
+from shared.errors import ArchiveError, Busy, StorageFailure, TooLarge, UnsupportedMediaType
 from shared.services.receive import WHOLE_PART_BYTES, Received, Receiver, Reception, Terms, check_size
 
 if TYPE_CHECKING:
@@ -90,6 +90,8 @@ class StowService:
         ------
         TooLarge
             An instance is over the limit.
+        UnsupportedMediaType
+            There are parts, and none of them is DICOM. One among others fails alone.
         Busy
             Storage did not take any instance; the same request may succeed later.
         """
@@ -104,6 +106,8 @@ class StowService:
         except BaseException:
             intake.abandon()
             raise
+        if intake.only_refused_parts:
+            raise UnsupportedMediaType("The parts of a store request must be application/dicom; none is.")
         outcomes = await intake.finish()
         await self._stores.tables.durable()
         return StoreResult(outcomes, cut_off)
@@ -131,10 +135,16 @@ class _Intake:
     under_way: set[asyncio.Task[None]] = field(default_factory=set)
     bytes_under_way: int = 0
     uncommitted_bytes: int = 0
+    refused: int = 0
+
+    @property
+    def only_refused_parts(self) -> bool:
+        return self.refused > 0 and self.refused == len(self.slots)
 
     async def take(self, part: Part | RefusedPart) -> None:
         if isinstance(part, RefusedPart):
-            self.slots.append(_Slot(outcome=Failed(FailureReason.PROCESSING_FAILURE)))
+            self.refused += 1
+            self.slots.append(_Slot(outcome=Failed(FailureReason.VALIDATION_FAILED)))
             return
         head, whole = await self._read_head(part)
         slot = _Slot(sum(map(len, head)))

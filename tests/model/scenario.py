@@ -6,8 +6,8 @@ import asyncio
 import itertools
 import random
 from collections import Counter
-from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import orjson
 
@@ -18,11 +18,15 @@ from shared.catalog.feed import FEED_PARTITION, HEAD_ROW, FeedEvent, marker_row
 from shared.catalog.publisher import FeedPublisher
 from shared.catalog.records import InstanceRecord
 from shared.catalog.studies import Committer
-from shared.errors import ArchiveError
 from shared.ports import BlobStore, Create, Remove, Replace, Stores
 from shared.services.settle import SettleService
 from tests.model.world import KEY, SETTLE_DELAY, Line, ModelQueue, ModelTables, Rates, World
 from tests.support.virtual_time import EPOCH, VirtualClock, run_virtually
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from shared.errors import ArchiveError
 
 STUDIES, SERIES, INSTANCES = 2, 2, 4
 
@@ -80,13 +84,13 @@ class Run:
         host = asyncio.ensure_future(self._deliver())
         senders = [asyncio.ensure_future(self._send(self.requests // self.senders)) for _ in range(self.senders)]
         await asyncio.gather(*senders)
-        while self.world.messages:
+        while self.world.messages:  # noqa: ASYNC110 - time is virtual
             await asyncio.sleep(SETTLE_DELAY)
         host.cancel()
         return [*self.world.broken, *self._reckon()]
 
     async def _send(self, count: int) -> None:
-        """A client: one request after the other, with a process that is alive; a dead one's answer never comes."""
+        """Be a client: one request after the other, to a process that is alive; a dead one's answer never comes."""
         for _ in range(count):
             process = self._alive()
             study, changes = self._request()
@@ -102,7 +106,7 @@ class Run:
             await asyncio.sleep(self.rng.expovariate(1 / 0.2))
 
     async def _deliver(self) -> None:
-        """The queue trigger: each message at least once, again after a minute where its process died."""
+        """Be the queue trigger: each message at least once, again after a minute where its process died."""
         while True:
             due = [m for m in self.world.messages if m[0] <= self._now()]
             for message in due:
@@ -202,7 +206,7 @@ class Run:
         return [] if removed else ["answered deleted, and nothing was"]
 
     def _check_feed(self) -> list[str]:
-        """The feed is each study's commits, in their order, each exactly once, densely numbered."""
+        """See that the feed is each study's commits, in their order, each exactly once, densely numbered."""
         broken = []
         events = [FeedEvent.from_entity(e) for e in self.world.range("feed", FEED_PARTITION, "event~", "event~~")]
         if [e.sequence for e in events] != list(range(1, len(events) + 1)):

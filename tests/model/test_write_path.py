@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from shared.catalog import commit_plan, keys, publisher, studies
+from shared.catalog import commit_plan, keys, publisher, studies, terms
 from shared.catalog.cover import Cover
 from shared.catalog.publisher import FeedPublisher
 from shared.catalog.studies import Committer
@@ -76,12 +76,12 @@ def _hints_after_commit(patch: pytest.MonkeyPatch) -> None:
 
 
 def _terms_under_the_old_sort_key(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(commit_plan.terms, "same_terms", lambda *_: True)
+    patch.setattr(terms, "same_terms", lambda *_: True)
 
 
 def _sort_key_used_twice(patch: pytest.MonkeyPatch) -> None:
     """Write another attempt's terms under the sort key of the first."""
-    patch.setattr(commit_plan.keys, "sort_key", lambda date, created, suffix, _revision: f"{date}~{created}~{suffix}~same")
+    patch.setattr(keys, "sort_key", lambda date, created, suffix, _revision: f"{date}~{created}~{suffix}~same")
 
 
 def _unknown_taken_for_committed(patch: pytest.MonkeyPatch) -> None:
@@ -125,7 +125,7 @@ def _marker_not_looked_up(patch: pytest.MonkeyPatch) -> None:
 
 
 def _another_attempts_version_taken_for_ours(patch: pytest.MonkeyPatch) -> None:
-    real = studies.make_plan
+    real: Any = commit_plan.make_plan
 
     def make_plan(*args: Any) -> Any:
         return real(*args[:-1], "the same for all")
@@ -134,11 +134,11 @@ def _another_attempts_version_taken_for_ours(patch: pytest.MonkeyPatch) -> None:
 
 
 def _study_row_without_condition(patch: pytest.MonkeyPatch) -> None:
-    real = studies.make_plan
+    real: Any = commit_plan.make_plan
 
     def make_plan(*args: Any) -> Any:
         plan = real(*args)
-        loose = (Upsert(o.row_key, o.properties) if o.row_key == keys.STUDY_ROW else o for o in plan.operations)  # type: ignore[union-attr]
+        loose = (Upsert(o.row_key, o.properties) if o.row_key == keys.STUDY_ROW else o for o in plan.operations)
         return replace(plan, operations=tuple(loose))
 
     patch.setattr(studies, "make_plan", make_plan)
@@ -165,7 +165,7 @@ def _published_without_marker(patch: pytest.MonkeyPatch) -> None:
 
 
 def _marker_overwritten(patch: pytest.MonkeyPatch) -> None:
-    real = publisher._transaction
+    real: Any = publisher._transaction
 
     def transaction(*args: Any) -> Any:
         operations, moved = real(*args)

@@ -11,16 +11,18 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import random
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 from shared.catalog import keys, terms
 from shared.catalog.outbox import Commit
 from shared.catalog.records import SeriesRecord, StudyRecord
 from shared.errors import AlreadyPresent, NotPresent, OutcomeUnknown, PreconditionFailed, StorageFailure, StorageLimit
 from shared.ports import Create, Entity, Key, Message, Operation, Properties, Remove, Upsert
+
+if TYPE_CHECKING:
+    import random
+    from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 
 T = TypeVar("T")
 SETTLE_DELAY = 60.0

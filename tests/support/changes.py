@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import orjson
 
@@ -30,7 +30,7 @@ def store_change(
     replace: bool = False,
     modality: str = "CT",
     metadata: bytes = b"{}",
-    **study_attributes: bytes,
+    **study_attributes: Any,
 ) -> StoreInstance:
     """Make a change that stores an instance under a blob of its own.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
 
@@ -10,7 +10,7 @@ from shared.catalog.feed import FEED_PARTITION, FeedReader, event_row
 from shared.catalog.keys import CATALOG, FEED, outbox_row
 from shared.catalog.outbox import Action, Commit, FeedChange
 from shared.catalog.publisher import FeedPublisher
-from shared.ports import Upsert
+from shared.ports import TableStore, Upsert
 from tests.support.stores import memory_stores
 from tests.support.virtual_time import EPOCH
 
@@ -21,7 +21,7 @@ class Clock:
     def __init__(self) -> None:
         self.time = EPOCH
 
-    def now(self):
+    def now(self) -> datetime:
         return self.time
 
 
@@ -35,7 +35,7 @@ def clock() -> Clock:
     return Clock()
 
 
-async def fill(tables, clock: Clock, count: int) -> None:
+async def fill(tables: TableStore, clock: Clock, count: int) -> None:
     publisher = FeedPublisher(tables, clock)
     for i in range(count):
         clock.time = EPOCH + timedelta(minutes=i)
@@ -65,11 +65,13 @@ async def test_a_window_is_cut_by_sequence(clock: Clock) -> None:
         (50, None, 0, 10, []),
     ],
 )
-async def test_a_window_is_cut_by_time(clock: Clock, start, end, offset, limit, expected) -> None:
+async def test_a_window_is_cut_by_time(
+    clock: Clock, start: float | None, end: float | None, offset: int, limit: int, expected: list[int]
+) -> None:
     tables = memory_stores(clock).tables
     await fill(tables, clock, 12)
-    bounds = [None if m is None else EPOCH + timedelta(minutes=m) for m in (start, end)]
-    assert [e.sequence for e in await FeedReader(tables).read_by_time(*bounds, offset, limit)] == expected
+    begin, stop = (None if m is None else EPOCH + timedelta(minutes=m) for m in (start, end))
+    assert [e.sequence for e in await FeedReader(tables).read_by_time(begin, stop, offset, limit)] == expected
 
 
 async def test_a_clock_that_runs_backwards_does_not_take_the_feed_along(clock: Clock) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter, deque
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -18,10 +19,12 @@ from shared.catalog.reading import CatalogReader
 from shared.catalog.records import StudyRecord
 from shared.catalog.studies import Committer, _Pending, _take_batch
 from shared.errors import AlreadyPresent, StorageFailure
-from shared.ports import Stores
 from tests.support.changes import element, store_change
 from tests.support.counting import counting
 from tests.support.stores import memory_stores
+
+if TYPE_CHECKING:
+    from shared.ports import Stores
 
 KEY = keys.ArchiveKey("k", b"secret")
 

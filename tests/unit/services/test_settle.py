@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -12,9 +13,11 @@ from shared.catalog.keys import CATALOG, SETTLE_QUEUE
 from shared.catalog.outbox import Action, Commit, FeedChange
 from shared.catalog.publisher import FeedPublisher
 from shared.errors import InvalidRequest, OutcomeUnknown
-from shared.ports import Stores
 from shared.services.settle import SettleService
 from tests.support.stores import memory_stores
+
+if TYPE_CHECKING:
+    from shared.ports import Stores
 
 LEFT = Commit("1~study", 5, "attempt", "1.2", (FeedChange(Action.CREATE, "1.2.3", "1.2.3.4"),))
 

@@ -1,0 +1,83 @@
+"""The inbox door: the blob trigger, and the queue trigger that stands in for it. Not: indexing rules."""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+import azure.functions as func
+import orjson
+
+from functions._blob_name import BlobName
+from shared.catalog.keys import INBOX
+from shared.errors import InvalidRequest
+from shared.services.archive import Archive
+from shared.settings import STORAGE_CONNECTION, InboxTrigger
+from shared.telemetry import FailureGuard
+
+INBOX_EVENTS_QUEUE = "inbox-events"
+_EVERY_TEN_MINUTES = "0 */10 * * * *"
+
+
+def blueprint(archive: Archive, trigger: InboxTrigger) -> func.Blueprint:
+    """Register one of the two triggers, and the sweep for what no event announced."""
+    bp = func.Blueprint()
+    if trigger == "event-grid":
+        _register_blob_trigger(bp, archive)
+    else:
+        _register_queue_trigger(bp, archive)
+
+    @bp.timer_trigger(arg_name="timer", schedule=_EVERY_TEN_MINUTES)
+    async def sweep_inbox(timer: func.TimerRequest) -> None:
+        del timer
+        with FailureGuard():
+            await (await archive.open()).ingest.sweep_inbox()
+
+    return bp
+
+
+def _register_blob_trigger(bp: func.Blueprint, archive: Archive) -> None:
+    @bp.blob_trigger(arg_name="blob", path=INBOX + "/{name}", connection=STORAGE_CONNECTION, source=func.BlobSource.EVENT_GRID)
+    async def ingest_blob(blob: BlobName) -> None:
+        if blob.container_name == INBOX:  # with Event Grid the path is no filter: events of any container may come
+            with FailureGuard():
+                await (await archive.open()).ingest.ingest(blob.blob_name)
+
+
+def _register_queue_trigger(bp: func.Blueprint, archive: Archive) -> None:
+    @bp.queue_trigger(arg_name="message", queue_name=INBOX_EVENTS_QUEUE, connection=STORAGE_CONNECTION)
+    async def ingest_blob_event(message: func.QueueMessage) -> None:
+        with FailureGuard():
+            for blob_name in blob_names(message.get_body()):
+                await (await archive.open()).ingest.ingest(blob_name)
+
+
+def blob_names(body: bytes) -> list[str]:
+    """Give the inbox blobs that a message from Event Grid names; it holds one event, or a list of them.
+
+    Raises
+    ------
+    InvalidRequest
+        It is no such message.
+    """
+    try:
+        document: Any = orjson.loads(body)
+        events: list[Any] = document if isinstance(document, list) else [document]
+        names = [_inbox_blob(event["data"]["url"]) for event in events if event.get("eventType", event.get("type")) == _CREATED]
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise InvalidRequest("The message is no event of Event Grid.") from error
+    return [name for name in names if name]
+
+
+_CREATED = "Microsoft.Storage.BlobCreated"
+
+
+def _inbox_blob(url: str) -> str:
+    """Give the name in a blob's URL; "" where the blob is of another container.
+
+    The container is found as a segment: an emulator's URL has the account's name before it.
+    """
+    segments = urlsplit(url).path.lstrip("/").split("/")
+    if INBOX not in segments[:2]:
+        return ""
+    return unquote("/".join(segments[segments.index(INBOX) + 1 :]))

@@ -1,0 +1,36 @@
+"""Triggers that finish what a commit began: settle messages, those that were given up, the sweeper. Not: retry arithmetic."""
+
+from __future__ import annotations
+
+import azure.functions as func
+
+from shared.catalog.keys import SETTLE_QUEUE
+from shared.services.archive import Archive
+from shared.settings import STORAGE_CONNECTION
+from shared.telemetry import FailureGuard
+
+_POISON = SETTLE_QUEUE + "-poison"
+_EVERY_FIVE_MINUTES = "30 */5 * * * *"
+
+
+def blueprint(archive: Archive) -> func.Blueprint:
+    """Register the triggers."""
+    bp = func.Blueprint()
+
+    @bp.queue_trigger(arg_name="message", queue_name=SETTLE_QUEUE, connection=STORAGE_CONNECTION)
+    async def settle_study(message: func.QueueMessage) -> None:
+        with FailureGuard():
+            await (await archive.open()).settle.settle(message.get_body().decode())
+
+    @bp.queue_trigger(arg_name="message", queue_name=_POISON, connection=STORAGE_CONNECTION)
+    async def revive_settle_message(message: func.QueueMessage) -> None:
+        with FailureGuard():
+            await (await archive.open()).settle.revive(message.get_body().decode())
+
+    @bp.timer_trigger(arg_name="timer", schedule=_EVERY_FIVE_MINUTES)
+    async def sweep_archive(timer: func.TimerRequest) -> None:
+        del timer
+        with FailureGuard():
+            await (await archive.open()).sweep.sweep()
+
+    return bp

@@ -1,0 +1,1 @@
+"""Open sample data, and the script that makes it."""

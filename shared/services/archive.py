@@ -1,0 +1,100 @@
+"""All services of one archive, made when its key has been read: at the first request, not at import."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from shared.catalog.archive_key import load_archive_key
+from shared.catalog.cover import Cover
+from shared.catalog.feed import FeedReader
+from shared.catalog.publisher import FeedPublisher
+from shared.catalog.reading import CatalogReader
+from shared.catalog.studies import Committer
+from shared.errors import Busy
+from shared.services.changefeed import ChangeFeedService
+from shared.services.delete import DeleteService
+from shared.services.frames import FramesService
+from shared.services.health import HealthService
+from shared.services.ingest import IngestService
+from shared.services.metadata import MetadataService
+from shared.services.qido import QidoService
+from shared.services.settle import SettleService
+from shared.services.stow import StowService
+from shared.services.sweep import SweepService
+from shared.services.wado import WadoService
+
+if TYPE_CHECKING:
+    from shared.catalog.keys import ArchiveKey
+    from shared.ports import Stores
+    from shared.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """One service for each transaction, all on the same stores."""
+
+    stow: StowService
+    qido: QidoService
+    wado: WadoService
+    metadata: MetadataService
+    frames: FramesService
+    delete: DeleteService
+    changefeed: ChangeFeedService
+    ingest: IngestService
+    settle: SettleService
+    sweep: SweepService
+
+
+class Archive:
+    """Opens the archive once for this process."""
+
+    def __init__(self, stores: Stores, settings: Settings) -> None:
+        self._stores, self._settings = stores, settings
+        self._services: Services | None = None
+        self._opening = asyncio.Lock()
+        self.health = HealthService(stores, self._check_self)
+
+    async def open(self) -> Services:
+        """Give the services; the first call reads the archive's key.
+
+        Raises
+        ------
+        NotConfigured
+            The stores hold data that this archive cannot be: the next call looks again.
+        StorageFailure
+            Storage cannot be reached: the next call tries again.
+        """
+        if self._services is None:
+            async with self._opening:
+                if self._services is None:
+                    self._services = self._make(await load_archive_key(self._stores))
+        return self._services
+
+    async def _check_self(self) -> None:
+        """Say what keeps the archive from working although its stores are there."""
+        services = await self.open()
+        if (await services.sweep.state()).held:
+            raise Busy("the sweeper holds, as too many blobs are named by no row; an operator has to look")
+
+    def _make(self, key: ArchiveKey) -> Services:
+        stores, settings = self._stores, self._settings
+        cover = Cover(stores.queues, settings.settle_delay_seconds)
+        publisher = FeedPublisher(stores.tables, stores.clock)
+        committer = Committer(stores, key, publisher, cover)
+        reader = CatalogReader(stores.tables, key)
+        stow = StowService(stores, key, committer, settings.max_instance_bytes)
+        metadata = MetadataService(reader, stores.blobs)
+        return Services(
+            stow=stow,
+            qido=QidoService(stores, key),
+            wado=WadoService(reader, stores.blobs),
+            metadata=metadata,
+            frames=FramesService(reader, stores.blobs),
+            delete=DeleteService(stores.tables, reader, committer),
+            changefeed=ChangeFeedService(FeedReader(stores.tables), reader, metadata),
+            ingest=IngestService(stores, stow),
+            settle=SettleService(stores.tables, publisher, cover),
+            sweep=SweepService(stores, key, cover),
+        )
