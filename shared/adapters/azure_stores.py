@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from azure.core.exceptions import ResourceExistsError
+from azure.core.pipeline.transport import AioHttpTransport
 from azure.data.tables.aio import TableServiceClient
 from azure.storage.blob.aio import BlobServiceClient
 from azure.storage.queue.aio import QueueServiceClient
@@ -14,7 +15,7 @@ from shared.adapters.azure_blobs import AzureBlobs
 from shared.adapters.azure_errors import Translation
 from shared.adapters.azure_queues import AzureQueues
 from shared.adapters.azure_tables import AzureTables
-from shared.adapters.credentials import make_credential, require_uri
+from shared.adapters.credentials import make_credential, service_uris
 from shared.adapters.names import CONTAINERS, QUEUES, TABLES
 from shared.adapters.open_stores import OpenStores
 from shared.adapters.system_clock import SystemClock
@@ -24,9 +25,13 @@ from shared.ports import Stores
 if TYPE_CHECKING:
     from collections.abc import Awaitable
 
+    from azure.core.credentials_async import AsyncTokenCredential
+
     from shared.settings import StorageSettings
 
-_TIMEOUTS: dict[str, Any] = {"connection_timeout": 10, "read_timeout": 60}
+_Clients: TypeAlias = tuple[BlobServiceClient, TableServiceClient, QueueServiceClient]
+
+_CONNECT_SECONDS, _ANSWER_SECONDS = 10, 60
 _BLOB_SIZES: dict[str, Any] = {
     "max_single_put_size": 256 * 1024 * 1024,
     "max_single_get_size": 64 * 1024 * 1024,
@@ -44,7 +49,8 @@ def open_azure(settings: StorageSettings) -> OpenStores:
         A service's URI is missing, or the connection string cannot be read.
     """
     _silence_sdk()
-    blobs, tables, queues = _clients(settings)
+    credential = None if settings.connection_string else make_credential(settings)
+    blobs, tables, queues = _clients_by_identity(settings, credential) if credential else _clients_by_key(settings.connection_string or "")
 
     async def prepare() -> None:
         for container in CONTAINERS:
@@ -58,27 +64,36 @@ def open_azure(settings: StorageSettings) -> OpenStores:
         await blobs.close()
         await tables.close()
         await queues.close()
+        if credential:
+            await credential.close()
 
     stores = Stores(blobs=AzureBlobs(blobs), tables=AzureTables(tables), queues=AzureQueues(queues), clock=SystemClock())
     return OpenStores(stores, prepare, None, close)
 
 
-def _clients(settings: StorageSettings) -> tuple[BlobServiceClient, TableServiceClient, QueueServiceClient]:
-    if settings.connection_string:
-        try:
-            return (
-                BlobServiceClient.from_connection_string(settings.connection_string, **_TIMEOUTS, **_BLOB_SIZES),
-                TableServiceClient.from_connection_string(settings.connection_string, **_TIMEOUTS),
-                QueueServiceClient.from_connection_string(settings.connection_string, **_TIMEOUTS),
-            )
-        except ValueError as error:
-            raise NotConfigured("STORAGE is not the connection string of a storage account.") from error
-    credential = make_credential(settings)
+def _clients_by_key(connection_string: str) -> _Clients:
+    try:
+        return (
+            BlobServiceClient.from_connection_string(connection_string, transport=_transport(), **_BLOB_SIZES),
+            TableServiceClient.from_connection_string(connection_string, transport=_transport()),
+            QueueServiceClient.from_connection_string(connection_string, transport=_transport()),
+        )
+    except ValueError as error:
+        raise NotConfigured("STORAGE is not the connection string of a storage account.") from error
+
+
+def _clients_by_identity(settings: StorageSettings, credential: AsyncTokenCredential) -> _Clients:
+    blob_uri, table_uri, queue_uri = service_uris(settings)
     return (
-        BlobServiceClient(require_uri(settings.blob_service_uri), credential, **_TIMEOUTS, **_BLOB_SIZES),
-        TableServiceClient(require_uri(settings.table_service_uri), credential=credential, **_TIMEOUTS),
-        QueueServiceClient(require_uri(settings.queue_service_uri), credential, **_TIMEOUTS),
+        BlobServiceClient(blob_uri, credential, transport=_transport(), **_BLOB_SIZES),
+        TableServiceClient(table_uri, credential=credential, transport=_transport()),
+        QueueServiceClient(queue_uri, credential, transport=_transport()),
     )
+
+
+def _transport() -> AioHttpTransport:
+    """Make a pool of connections. It does not look for proxies in the environment, which takes two hand-overs to threads a request."""
+    return AioHttpTransport(connection_timeout=_CONNECT_SECONDS, read_timeout=_ANSWER_SECONDS, use_env_settings=False)
 
 
 def _silence_sdk() -> None:

@@ -21,8 +21,8 @@ def make_credential(settings: StorageSettings) -> AsyncTokenCredential:
     return DefaultAzureCredential()
 
 
-def require_uri(uri: str | None) -> str:
-    """Give a service's URI, or say that it is missing."""
-    if uri is None:
+def service_uris(settings: StorageSettings) -> tuple[str, str, str]:
+    """Give the URIs of the blob, table and queue services."""
+    if not (settings.blob_service_uri and settings.table_service_uri and settings.queue_service_uri):
         raise NotConfigured("set the URIs of the blob, table and queue services, or a connection string")
-    return uri
+    return settings.blob_service_uri, settings.table_service_uri, settings.queue_service_uri

@@ -26,11 +26,12 @@ class DataDirectory:
     """
 
     def __init__(self, folder: Path, inbox: Path | None = None) -> None:
+        folder = folder.absolute()
         self.database = folder / "archive.sqlite3"
         self.trash = folder / "trash"
         self.roots = {container: folder / "blobs" / container for container in CONTAINERS}
         if inbox is not None:
-            self.roots[INBOX] = inbox
+            self.roots[INBOX] = inbox.absolute()
         try:
             folder.mkdir(parents=True, exist_ok=True)
             self._lock = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)

@@ -14,6 +14,7 @@ Theory of operation
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
 from itertools import groupby, islice
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
@@ -42,7 +43,7 @@ SPARE_ROWS = 8
 
 
 class FoundStudy(NamedTuple):
-    """A study that matches (a tuple, for there are many, and these are made four times as fast as a record).
+    """A study that matches. A tuple: there are many, and it is cheaper to make than a frozen record.
 
     ``dataset`` holds its attributes, Modalities in Study included, ``newest`` is as in its record. ``targets`` are the
     series or instances of it that the search named; empty: it named none.
@@ -103,12 +104,13 @@ class StudyFinder:
         return await self._named(targets, filters)
 
     async def _look_up(self, start: Lookup) -> list[Target]:
-        targets = []
-        for uid in start.uids:
-            partition = terms.uid_partition(self._key, self._data_partition, start.field, uid)
-            async for page in self._tables.pages(SEARCH, partition):
-                targets += [_target(start.field, uid, entity) for entity in page]
-        return targets
+        found = await asyncio.gather(*(self._targets(start.field, uid) for uid in start.uids))
+        targets = [target for of_uid in found for target in of_uid]
+        return [t for t in targets if start.study_instance_uid in (None, t.study_instance_uid)]
+
+    async def _targets(self, field: str, uid: str) -> list[Target]:
+        partition = terms.uid_partition(self._key, self._data_partition, field, uid)
+        return [_target(field, uid, entity) async for page in self._tables.pages(SEARCH, partition) for entity in page]
 
     async def _named(self, targets: Iterable[Target], filters: Sequence[Filter]) -> _Listed:
         by_study: dict[str, list[Target]] = {}

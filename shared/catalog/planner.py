@@ -53,10 +53,11 @@ class Named:
 
 @dataclass(frozen=True, slots=True)
 class Lookup:
-    """Start from the UID rows of series (``terms.SERIES_UID``) or instances (``terms.SOP_UID``)."""
+    """Start from the UID rows of series (``terms.SERIES_UID``) or instances (``terms.SOP_UID``), of one study or of any."""
 
     field: str
     uids: tuple[str, ...]
+    study_instance_uid: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +86,7 @@ def plan_search(query: SearchQuery) -> Start:
     if instances:
         if len(studies) == len(series) == 1:
             return Named(tuple(Target(studies[0], series[0], uid) for uid in instances))
-        return Lookup(terms.SOP_UID, instances)
+        return Lookup(terms.SOP_UID, instances, query.study_instance_uid)
     if series:
         if len(studies) == 1:
             return Named(tuple(Target(studies[0], uid) for uid in series))

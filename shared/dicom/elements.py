@@ -34,6 +34,8 @@ WIDE_VRS = frozenset({"OB", "OW", "UN", "UT", "OD", "OF", "OL", "OV", "SQ", "UC"
 _NO_VR = frozenset({"", "  ", "\0\0"})
 """Implicit, and what some writers of explicit datasets put where they know no VR."""
 _US_OR_SS = "US|SS"
+_MAX_CHARACTER_SETS_BYTES = 512
+"""A Specific Character Set names ten sets at most; what is remembered of it stays small."""
 _MAX_PLANS = 16_384
 """Heads remembered by an encoding; beyond, it starts anew, so that no sender can fill it for good."""
 HEAD_BYTES = 8
@@ -109,14 +111,14 @@ IMPLICIT_LITTLE, EXPLICIT_LITTLE, EXPLICIT_BIG = (
     _encoding(">", explicit=True),
 )
 
-_BY_TRANSFER_SYNTAX = {"1.2.840.10008.1.2": IMPLICIT_LITTLE, "1.2.840.10008.1.2.2": EXPLICIT_BIG}
+_EXPLICIT_BIG_ENDIAN = "1.2.840.10008.1.2.2"
 
 
 def encoding_of(transfer_syntax_uid: str, first_head: bytes) -> Encoding:
     """Tell how a dataset is encoded.
 
-    Every transfer syntax but DICOM's first and third means explicit little endian. Some writers name one such and go on
-    without VRs; that shows in the first element (PS3.5 A.1 and 7.1.2).
+    Every transfer syntax but DICOM's first and third means explicit little endian (PS3.5 annex A). Some writers name one
+    and use the other; whether VRs are there shows in the first element, and is believed.
 
     Parameters
     ----------
@@ -125,9 +127,11 @@ def encoding_of(transfer_syntax_uid: str, first_head: bytes) -> Encoding:
     first_head
         The first six bytes of the dataset.
     """
-    encoding = _BY_TRANSFER_SYNTAX.get(transfer_syntax_uid, EXPLICIT_LITTLE)
-    explicit = first_head[4:].decode("latin_1") in _VRS
-    return IMPLICIT_LITTLE if encoding is EXPLICIT_LITTLE and first_head and not explicit else encoding
+    if transfer_syntax_uid == _EXPLICIT_BIG_ENDIAN:
+        return EXPLICIT_BIG
+    if not first_head:
+        return EXPLICIT_LITTLE
+    return EXPLICIT_LITTLE if first_head[4:].decode("latin_1") in _VRS else IMPLICIT_LITTLE
 
 
 def bounded(write: Writer | None, length: int) -> Writer | None:
@@ -179,7 +183,7 @@ def _us_or_ss(tag: int, order: str) -> Writer:
 
 def _declaring_charset(write: Writer) -> Writer:
     def declare(raw: bytes, scope: Scope) -> bytes:
-        scope.charset = character_set(raw)
+        scope.charset = character_set(raw[:_MAX_CHARACTER_SETS_BYTES])
         return write(raw, scope)
 
     return declare

@@ -21,7 +21,9 @@ if TYPE_CHECKING:
 
 PREAMBLE_BYTES = 128
 MAX_HEADER_BYTES = 64 * 1024 * 1024
-"""Where the pixel data, or the file if it has none, must begin or end at the latest."""
+"""How much of a file is asked for at most before its pixel data begins, or it ends."""
+_MAX_META_BYTES = 1024 * 1024
+"""Where the file meta information is taken to end at the latest."""
 MAX_DEPTH = 64
 """Sequences within sequences."""
 MAX_ELEMENTS = 500_000
@@ -87,7 +89,7 @@ def read_file_meta(buffer: bytes, *, complete: bool) -> tuple[str, int]:
         raise InvalidDicom("The file does not begin with a 128-byte preamble and the prefix DICM (PS3.10 7.1).")
     value = b""
     try:
-        while buffer[position : position + 2] == _META_GROUP:
+        while buffer[position : position + 2] == _META_GROUP and position < _MAX_META_BYTES:
             element, vr, length = _HEAD.unpack_from(buffer, position + 2)
             start = position + 8
             if vr in _LONG_VRS:

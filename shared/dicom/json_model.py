@@ -1,10 +1,10 @@
 """From the raw bytes of a dataset to one DICOM JSON object, in one pass.
 
 Theory of operation
-    Each element's head (tag, and VR where explicit) leads to a *plan*, made once and remembered by the encoding: how its
-    length is unpacked, and which writer turns its value into JSON. The loop in ``_dataset`` does only what is true of all
-    plain values; what is not plain (sequences, delimiters, pixel data, lengths that do not fit) takes ``_structure``.
-    A sequence comes back to ``_dataset`` for each item, at most ``MAX_DEPTH`` deep.
+    Each element's head leads to a *plan*, remembered by the encoding: how long the value is and which writer turns it into
+    JSON. The loop in ``_dataset`` does only what is true of all plain values; what is not plain (sequences, delimiters,
+    pixel data, lengths that do not fit) takes ``_structure``. A sequence comes back to ``_dataset`` for each item, at most
+    ``MAX_DEPTH`` deep.
 
 Invariants
     Every byte is looked at once. Nothing is read beyond ``end``, and an item never ends beyond its sequence. All loops draw

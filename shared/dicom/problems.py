@@ -140,8 +140,7 @@ def _breaking_minimum_rules(kept: Mapping[int, Kept]) -> Iterator[tuple[int, str
 
 def has_several_values(kept: Mapping[int, Kept]) -> bool:
     """Tell whether an indexed attribute has several values; each of them is meant to have one."""
-    backslashed = [tag for tag in _INDEXED if tag in kept and b"\\" in kept[tag][1]]
-    return any(_count(kept[tag][2]) > 1 for tag in backslashed)
+    return any(tag in kept and b"\\" in kept[tag][1] and _count(kept[tag][2]) > 1 for tag in _INDEXED)
 
 
 def _count(json: bytes) -> int:

@@ -24,15 +24,15 @@ if TYPE_CHECKING:
 
 STUDY_UID, SERIES_UID, SOP_UID = "0020000D", "0020000E", "00080018"
 INSTANCE_AVAILABILITY = "00080056"
-_MADE = (INSTANCE_AVAILABILITY, attributes.RETRIEVE_URL)
+_MADE = (INSTANCE_AVAILABILITY, attributes.RETRIEVE_URL, *(tag for tags in attributes.COMPUTED.values() for tag in tags))
 
-LEVELS = (Level.STUDY, Level.SERIES, Level.INSTANCE)
+_LEVELS = (Level.STUDY, Level.SERIES, Level.INSTANCE)
 
 _TYPE_R = (
     "StudyDate StudyTime AccessionNumber ModalitiesInStudy ReferringPhysicianName PatientName PatientID PatientBirthDate "
     "PatientSex StudyID Modality SeriesNumber"
 )
-RETURNED_EMPTY = {tag: {"vr": vr_of(tag) or "UN"} for tag in map(tag_of, _TYPE_R.split()) if tag}
+_RETURNED_EMPTY = {tag: {"vr": vr_of(tag) or "UN"} for tag in map(tag_of, _TYPE_R.split()) if tag}
 """Attributes of type R in Tables 10.6.3-3 and 10.6.3-4: without a value where it is not known (PS3.4 C.2.2.1.2)."""
 
 
@@ -62,7 +62,7 @@ def return_set(query: SearchQuery, version: ApiVersion) -> ReturnSet:
     That is the default attributes of the levels that the resource includes (or all that rows keep), those that
     were filtered on or asked for, and the UIDs of the path.
     """
-    levels = LEVELS[: LEVELS.index(query.level) + 1]
+    levels = _LEVELS[: _LEVELS.index(query.level) + 1]
     in_path = [uid is not None for uid in (query.study_instance_uid, query.series_instance_uid)]
     chosen = (attributes.ALL_RETURN if query.include_all else attributes.DEFAULT_RETURN)[version]
     tags = {tag for level in levels[sum(in_path) :] for tag in chosen[level]}
@@ -70,12 +70,10 @@ def return_set(query: SearchQuery, version: ApiVersion) -> ReturnSet:
     tags.update(f.top_tag for f in query.filters)
     tags.update(query.include_fields)
     tags.update(creator for tag in query.include_fields if (creator := _private_creator(tag)))
-    empty = {tag: element for tag, element in RETURNED_EMPTY.items() if version == attributes.V2 and tag in tags}
-    return ReturnSet(tuple(sorted(tags)), empty, frozenset(tags).difference(_MADE, *map(_kept, levels)))
-
-
-def _kept(level: Level) -> tuple[str, ...]:
-    return attributes.LEVEL_ATTRIBUTES[level] + attributes.COMPUTED[level]
+    empty = {tag: element for tag, element in _RETURNED_EMPTY.items() if version == attributes.V2 and tag in tags}
+    return ReturnSet(
+        tuple(sorted(tags)), empty, frozenset(tags).difference(_MADE, *(attributes.LEVEL_ATTRIBUTES[level] for level in levels))
+    )
 
 
 def _private_creator(tag: str) -> str | None:

@@ -57,7 +57,7 @@ BAD_REQUESTS: Final = [
     pytest.param("text/plain", b"x", 415, id="8.6.1 another media type"),
     pytest.param("application/dicom; transfer-syntax=1.2", b"x", 415, id="10.5.1.4 a parameter on application/dicom"),
     pytest.param('multipart/related; type="application/dicom"', b"x", 415, id="8.6.1.2 no boundary"),
-    pytest.param(STORE_TYPE, related([b"x"], content_type="text/plain"), 409, id="8.6.1.2 a part of another type"),
+    pytest.param(STORE_TYPE, related([b"x"], content_type="text/plain"), 415, id="8.6.1.2 parts of another type alone"),
     pytest.param(f"multipart/related; boundary={'b' * 71}", b"x", 400, id="8.6.1.2 a boundary that is too long"),
     pytest.param(STORE_TYPE, related([]), 204, id="10.5.3.1 no parts"),
     pytest.param(STORE_TYPE, related([b"not DICOM"]), 409, id="10.5.3.1 nothing stored"),

@@ -92,7 +92,7 @@ def test_a_series_modality_starts_from_the_studies_that_have_it() -> None:
         pytest.param(SERIES, (), {"StudyInstanceUID": "1", "SeriesInstanceUID": "2"}, Named((Target("1", "2"),)), id="both by key"),
         pytest.param(SERIES, (), {"StudyInstanceUID": "1,4", "SeriesInstanceUID": "2"}, Lookup("0020000E", ("2",)), id="no cross product"),
         pytest.param(INSTANCE, ("1", "2"), {"SOPInstanceUID": "3"}, Named((Target("1", "2", "3"),)), id="instance of a series"),
-        pytest.param(INSTANCE, ("1",), {"SOPInstanceUID": "3"}, Lookup("00080018", ("3",)), id="instance of a study"),
+        pytest.param(INSTANCE, ("1",), {"SOPInstanceUID": "3"}, Lookup("00080018", ("3",), "1"), id="instance of a study"),
         pytest.param(INSTANCE, (), {"SeriesInstanceUID": "2", "SOPInstanceUID": "3"}, Lookup("00080018", ("3",)), id="instance anywhere"),
         pytest.param(INSTANCE, ("1", "2"), {}, Named((Target("1", "2"),)), id="series in path"),
     ],

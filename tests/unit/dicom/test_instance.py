@@ -183,11 +183,11 @@ def test_an_instance_without_pixel_data_in_reach_has_none(transfer_syntax_uid: s
     assert parse_instance(make_instance(transfer_syntax_uid=transfer_syntax_uid, PixelData=pixels), rules=Rules.V2).pixel_data is None
 
 
-def test_a_dataset_without_vrs_under_an_explicit_syntax_is_read() -> None:
-    implicit = make_instance(transfer_syntax_uid=IMPLICIT_LE, PatientID="P7")
-    lying = implicit.replace(b"UI\x12\x00" + IMPLICIT_LE.encode() + b"\0", b"UI\x14\x00" + EXPLICIT_LE.encode() + b"\0")
-    parsed = parse_instance(lying, rules=Rules.V2)
-    assert (parsed.transfer_syntax_uid, parsed.problems) == (EXPLICIT_LE, ())
+@pytest.mark.parametrize(("used", "named"), [(IMPLICIT_LE, EXPLICIT_LE), (EXPLICIT_LE, IMPLICIT_LE), (IMPLICIT_LE, "1.2.3")])
+def test_whether_there_are_vrs_is_seen_in_the_dataset(used: str, named: str) -> None:
+    file = make_instance(transfer_syntax_uid=used, StudyInstanceUID="1.2.3.4")
+    parsed = parse_instance(raw_file(file[file.index(b"\x08\x00\x16\x00") :], named), rules=Rules.V2)
+    assert (parsed.transfer_syntax_uid, parsed.study_instance_uid, parsed.problems) == (named, "1.2.3.4", ())
 
 
 SYNTAXES = [EXPLICIT_LE, IMPLICIT_LE, EXPLICIT_BE]

@@ -262,16 +262,19 @@ async def test_series_and_instances_are_found_by_their_uid_anywhere(
     assert await archive.find(level, **{key: uid}, PatientID="other") == []
 
 
-async def test_one_sop_uid_in_two_series_is_found_twice(archive: Archive) -> None:
+async def test_one_sop_uid_in_several_series_is_found_in_each(archive: Archive) -> None:
     one = [{"SOPInstanceUID": "1.4.4.4"}]
     written = await write_study(archive.tables, Series(instances=one), Series(instances=one))
 
     found = await archive.find(INSTANCE, SOPInstanceUID="1.4.4.4")
+    other = await write_study(archive.tables, Series(instances=one))
+    of_a_study = await archive.find(INSTANCE, study=other.study.study_instance_uid, SOPInstanceUID="1.4.4.4")
     of_a_series = await archive.find(
         INSTANCE, study=written.study.study_instance_uid, series=written.series[0].series_instance_uid, SOPInstanceUID="1.4.4.4"
     )
 
     assert {f["SeriesInstanceUID"][0] for f in found} == {s.series_instance_uid for s in written.series}
+    assert [f["SeriesInstanceUID"][0] for f in of_a_study] == [other.series[0].series_instance_uid]
     assert [f["SeriesInstanceUID"][0] for f in of_a_series] == [written.series[0].series_instance_uid]
 
 
