@@ -62,7 +62,7 @@ lock: $(DEV_STAMP)  ## compile the locked requirements anew from pyproject.toml;
 	    --no-header --no-emit-index-url -q $(ARGS) -o requirements-dev.txt
 
 clean:  ## remove what was installed; DATA and INBOX stay
-	rm -rf $(VENV) node_modules
+	rm -rf $(VENV) node_modules .cache build
 
 $(VENV)/bin/pip:
 	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed, and none was found. Install it, or say PYTHON=/path/to/python3."; exit 1; }

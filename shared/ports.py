@@ -160,7 +160,8 @@ class BlobStore(Protocol):
     async def put_built(self, container: str, name: str, build: Callable[[], tuple[BuiltBlob | None, T]]) -> T:
         """Call ``build`` off the event loop, write what it gives (exclusively, durably), give its other result.
 
-        One hand-over to a thread serves building and, where storage is local, writing. None writes nothing.
+        One hand-over to a thread serves building and, where storage is local, writing. None writes nothing. The name must be
+        new and known to nobody before this returns.
         """
         ...
 

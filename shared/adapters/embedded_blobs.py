@@ -74,6 +74,7 @@ class EmbeddedBlobs:
         database.define(_TABLE)
         for root in self._roots.values():
             files.prepare_root(root)
+        self._syncing_names = {container for container, root in self._roots.items() if files.syncs_names(root)}
 
     async def put(
         self, container: str, name: str, content: Content, *, metadata: Mapping[str, str] | None = None, exclusive: bool = True
@@ -96,7 +97,7 @@ class EmbeddedBlobs:
 
     async def put_built(self, container: str, name: str, build: Callable[[], tuple[BuiltBlob | None, T]]) -> T:
         """Call ``build`` and write what it gives in one hand-over to a thread; its metadata is durable with the next ``durable``."""
-        root = self._root(container)
+        root, name_goes_along = self._root(container), container in self._syncing_names
         check_name(name)
 
         def work() -> tuple[T, str, Mapping[str, str]]:
@@ -105,7 +106,8 @@ class EmbeddedBlobs:
                 return result, "", {}
             check_metadata(blob.metadata)
             with _TRANSLATED:
-                return result, files.write_file(root, name, blob.pieces, exclusive=True), blob.metadata
+                etag = files.write_file(root, name, blob.pieces, exclusive=True, name_goes_along=name_goes_along)
+            return result, etag, blob.metadata
 
         def remember(done: tuple[T, str, Mapping[str, str]]) -> None:
             if done[2]:

@@ -33,7 +33,7 @@ from shared.catalog.feed import FEED_PARTITION, HEAD_ROW, FeedEvent, FeedHead, f
 from shared.catalog.keys import AFTER, CATALOG, FEED, OUTBOX_PREFIX, outbox_row
 from shared.catalog.outbox import Commit
 from shared.catalog.records import SCHEMA
-from shared.errors import AlreadyPresent, Busy, OutcomeUnknown, PreconditionFailed, StorageFailure
+from shared.errors import AlreadyPresent, ArchiveError, Busy, OutcomeUnknown, PreconditionFailed, StorageFailure
 from shared.ports import Clock, Create, Operation, Replace, Scalar, TableStore
 
 if TYPE_CHECKING:
@@ -81,14 +81,21 @@ class FeedPublisher:
         while self._queue:
             batch = self._next_batch()
             commits = [w.commit for w in batch]
-            publishing = asyncio.ensure_future(self._publish(commits))
-            await asyncio.wait([publishing])
-            error = publishing.exception()
-            _finish(batch, error)
-            if error is None:
+            if await self._publish_batch(batch, commits):
                 await self._drop(commits)
-            else:
-                _log.warning("publishing failed", extra={"error": type(error).__name__, "commits": len(commits)})
+
+    async def _publish_batch(self, batch: Sequence[_Waiting], commits: Sequence[Commit]) -> bool:
+        """Publish a batch; whatever happens, nobody is left waiting. What was not published is left to the settle message."""
+        error: ArchiveError | None = ArchiveError("Publishing failed in a way that was not foreseen.")
+        try:
+            await self._publish(commits)
+            error = None
+        except ArchiveError as known:
+            error = known
+            _log.warning("publishing failed", extra={"error": type(error).__name__, "commits": len(commits)})
+        finally:
+            _finish(batch, error)
+        return error is None
 
     def _next_batch(self) -> list[_Waiting]:
         batch = [self._queue.popleft()]
@@ -167,7 +174,7 @@ class FeedPublisher:
             _log.info("outbox rows stay for the settle message", extra={"error": type(error).__name__, "commits": len(commits)})
 
 
-def _finish(batch: Sequence[_Waiting], error: BaseException | None) -> None:
+def _finish(batch: Sequence[_Waiting], error: ArchiveError | None) -> None:
     for waiting in batch:
         if waiting.done.done():
             continue

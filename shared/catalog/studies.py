@@ -44,7 +44,7 @@ from shared.catalog.records import LOCATION, InstanceRecord, SeriesRecord, Study
 from shared.errors import AlreadyPresent, ArchiveError, Busy, NotPresent, OutcomeUnknown, PreconditionFailed, StorageFailure
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from shared.catalog.cover import Cover
     from shared.catalog.publisher import FeedPublisher
@@ -71,6 +71,12 @@ class _Pending:
     change: Change
     row_key: str
     done: asyncio.Future[Result]
+
+    async def outcome(self) -> Result | ArchiveError:
+        try:
+            return await self.done
+        except ArchiveError as error:
+            return error
 
 
 @dataclass(slots=True)
@@ -117,13 +123,7 @@ class Committer:
             self._start(self._drain(partition_key, line))
         else:
             line.pending.extend(pending)
-        outcomes: list[Result | ArchiveError] = []
-        for p in pending:
-            try:
-                outcomes.append(await asyncio.shield(p.done))
-            except ArchiveError as error:
-                outcomes.append(error)
-        return outcomes
+        return [await p.outcome() for p in pending]
 
     def _start(self, work: Any) -> None:
         task: asyncio.Task[None] = asyncio.get_running_loop().create_task(work)
@@ -131,16 +131,26 @@ class Committer:
         task.add_done_callback(self._tasks.discard)
 
     async def _drain(self, partition_key: str, line: _Line) -> None:
-        while line.pending:
-            batch = _take_batch(line.pending)
-            commit = asyncio.ensure_future(self._commit(partition_key, line.study_instance_uid, [p.change for p in batch]))
-            await asyncio.wait([commit])
-            error = commit.exception()
-            if error is None:
-                self._acknowledge(commit.result(), batch)
-            else:
+        try:
+            while line.pending:
+                await self._commit_batch(partition_key, line.study_instance_uid, _take_batch(line.pending))
+        finally:
+            del self._lines[partition_key]
+            _fail(line.pending, ArchiveError("An earlier change of the study failed in a way that was not foreseen."))
+
+    async def _commit_batch(self, partition_key: str, study_instance_uid: str, batch: Sequence[_Pending]) -> None:
+        """Commit a batch; whatever happens, nobody is left waiting."""
+        error = ArchiveError("Committing failed in a way that was not foreseen.")
+        plan = None
+        try:
+            plan = await self._commit(partition_key, study_instance_uid, [p.change for p in batch])
+        except ArchiveError as known:
+            error = known
+        finally:
+            if plan is None:
                 _fail(batch, error)
-        del self._lines[partition_key]
+            else:
+                self._acknowledge(plan, batch)
 
     def _acknowledge(self, plan: Plan, batch: Sequence[_Pending]) -> None:
         """Give the results as soon as the commit is in the feed, or after two seconds."""
@@ -294,10 +304,11 @@ def _verdict(plan: Plan, error: StorageFailure) -> _Verdict:
     return _Verdict.STALE
 
 
-def _fail(batch: Sequence[_Pending], error: BaseException) -> None:
+def _fail(batch: Iterable[_Pending], error: ArchiveError) -> None:
     for p in batch:
-        p.done.set_exception(error)
-        p.done.exception()  # a caller that went away does not ask for it
+        if not p.done.done():  # its caller may have gone away
+            p.done.set_exception(error)
+            p.done.exception()
 
 
 def _oldest_blob(batch: Sequence[Change]) -> float:

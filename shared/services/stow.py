@@ -225,7 +225,8 @@ class _Intake:
                 slot.outcome = slot.reception
         ready.sort(key=lambda pair: pair[1].record.study_instance_uid)
         studies = [(study, list(pairs)) for study, pairs in groupby(ready, key=lambda pair: pair[1].record.study_instance_uid)]
-        results = await asyncio.gather(*[self.committer.submit(study, [r.change for _, r in pairs]) for study, pairs in studies])
+        submitted = [self.committer.submit(study, [r.change for _, r in pairs]) for study, pairs in studies]
+        results = [await submitted[0]] if len(submitted) == 1 else await asyncio.gather(*submitted)
         for (_, pairs), of_study in zip(studies, results, strict=True):
             for (slot, received), result in zip(pairs, of_study, strict=True):
                 slot.error = result if isinstance(result, ArchiveError) else None

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from shared.adapters import embedded_files
 from shared.adapters.embedded_stores import open_embedded
 from shared.errors import AlreadyPresent, NotConfigured, NotPresent, PreconditionFailed
 from shared.ports import BuiltBlob
@@ -222,3 +223,14 @@ async def test_folder_that_cannot_be_made_says_so(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(NotConfigured):
         open_embedded(StorageSettings("embedded", tmp_path / "file"))
+
+
+async def test_file_system_without_nameless_files_serves_too(opened: OpenStores, data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(embedded_files, "_NAMELESS", None)
+    blobs = opened.stores.blobs
+    await blobs.put("dicom", "ab/a", b"1")
+    with pytest.raises(AlreadyPresent):
+        await blobs.put("dicom", "ab/a", b"2")
+    await blobs.put("dicom", "ab/a", b"3", exclusive=False)
+    assert await blobs.read("dicom", "ab/a") == b"3"
+    assert list((data / "blobs" / "dicom" / ".aside").iterdir()) == []
