@@ -41,7 +41,7 @@ Loop: TypeAlias = Callable[[], Awaitable[None]]
 
 NOT_MIRRORED = """\
 The local host differs from Azure Functions in these points:
-  bodies with a Content-Length are streamed to the function; Azure's host buffers them first
+  bodies with a Content-Length are streamed to the function, up to 4 GiB; Azure's host buffers them first, up to 100 MiB
   one process, never scaled; function keys (authLevel), host.json's functionTimeout, retries and HTTP throttling are not applied
   a wrong route or binding stops the start; Azure's host leaves the function out and goes on
   a function with an output binding other than HTTP is refused; local.settings.json is not read

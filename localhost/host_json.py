@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 BODY_LIMIT_SETTING = "FUNCTIONS_REQUEST_BODY_SIZE_LIMIT"
-DEFAULT_BODY_LIMIT_BYTES = 104_857_600
+DEFAULT_BODY_LIMIT_BYTES = 4 * 1024**3
+"""Azure's default is 100 MiB, since its host holds bodies in memory. Here they stream."""
 
 _TIME_SPAN = re.compile(r"(?:(\d+)\.)?(\d{1,2}):(\d{2}):(\d{2})(\.\d+)?")
 

@@ -64,7 +64,11 @@ def check_entity(partition_key: str, row_key: str, properties: Properties) -> in
     for name, value in properties.items():
         if name not in _legal_names:
             _check_name(name)
-        size += 12 + 2 * len(name) + _stored_bytes(value)
+        kind = type(value)
+        length = len(value) if kind is bytes else 2 * len(value) if kind is str and value.isascii() else 0  # type: ignore[arg-type, union-attr]
+        if not 0 < length <= MAX_PROPERTY_BYTES:
+            length = _stored_bytes(value)
+        size += 12 + 2 * len(name) + length
     if size > MAX_ENTITY_BYTES:
         raise StorageLimit(f"an entity is larger than {MAX_ENTITY_BYTES} bytes")
     return size

@@ -146,7 +146,7 @@ class _Draft:
             return Result(Outcome.DUPLICATE, identical=there.sha256 == change.record.sha256)
         if there is not None and there.sha256 == change.record.sha256:
             return Result(Outcome.UNCHANGED)
-        row = replace(change.record, version=self._version).properties()
+        row = {**change.record.properties(), "version": self._version}
         uids = (change.series_instance_uid, change.sop_instance_uid)
         self._stored.append(uids)
         self._newest[change.series_instance_uid] = self._newest_of_study = row_key
@@ -217,9 +217,9 @@ class _Draft:
                 continue
             if uid in self._series_attributes:
                 attributes = self._series_attributes[uid]
-                new = replace(new, attributes=_join(attributes), modality=_first_text(attributes.get(_MODALITY)))  # noqa: PLW2901
+                new = replace(new, attributes=_join(attributes), modality=_first_text(attributes.get(_MODALITY)))  # noqa: PLW2901 -- the row as it becomes
             if uid in self._newest:
-                new = replace(new, newest=self._newest[uid])  # noqa: PLW2901
+                new = replace(new, newest=self._newest[uid])  # noqa: PLW2901 -- the row as it becomes
             self._series[uid] = new
             operations.append(self._series_operation(old, new))
         return operations

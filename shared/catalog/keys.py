@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import hmac
 from dataclasses import dataclass
+from functools import lru_cache
 
 CATALOG, SEARCH, FEED, JOBS = "catalog", "search", "feed", "jobs"
 DICOM, METADATA, INBOX, REJECTED, ARCHIVE = "dicom", "metadata", "inbox", "inbox-rejected", "archive"
@@ -34,6 +35,13 @@ _PAIRS = [one + other for one in _BASE32 for other in _BASE32]
 _SHIFTS = range(120, -1, -10)
 
 
+@lru_cache(maxsize=16_384)
+def _hash(secret: bytes, text: str) -> str:
+    digest = hmac.digest(secret, text.encode(), "sha256")
+    number = int.from_bytes(digest[:17], "big") >> 6
+    return "".join([_PAIRS[number >> shift & 1023] for shift in _SHIFTS])
+
+
 @dataclass(frozen=True, slots=True)
 class ArchiveKey:
     """The archive's own secret; ``key_id`` marks what was made under it."""
@@ -43,9 +51,7 @@ class ArchiveKey:
 
     def h(self, *parts: str) -> str:
         """Hash parts to 26 characters of lower-case base32 (130 bits)."""
-        digest = hmac.digest(self.secret, "\x00".join(parts).encode(), "sha256")
-        number = int.from_bytes(digest[:17], "big") >> 6
-        return "".join([_PAIRS[number >> shift & 1023] for shift in _SHIFTS])
+        return _hash(self.secret, "\x00".join(parts))
 
     def study_partition(self, data_partition: str, study_instance_uid: str) -> str:
         """PartitionKey of a study in ``catalog``."""

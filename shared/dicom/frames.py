@@ -58,6 +58,11 @@ _FLOAT_BITS = {"7FE00008": 32, "7FE00009": 64}
 _SUBSAMPLED = frozenset({"YBR_FULL_422", "YBR_PARTIAL_422"})
 
 
+def is_native(transfer_syntax_uid: str) -> bool:
+    """Tell whether a transfer syntax stores pixel data neither encapsulated nor deflated (PS3.5 A.1 to A.3)."""
+    return transfer_syntax_uid in _NATIVE_SYNTAXES
+
+
 def build_frame_table(parsed: ParsedInstance, buffer: bytes | memoryview) -> FrameTable | None:
     """Find the frames of a whole file in memory; None where there is no sound table."""
     scanner = FrameScanner(parsed)
@@ -116,7 +121,7 @@ class FrameScanner:
 
 def _is_encapsulated(pixel_data: PixelData) -> bool:
     syntax = pixel_data.transfer_syntax_uid
-    return pixel_data.length is None and syntax not in _NATIVE_SYNTAXES and _VIDEO_SYNTAX.fullmatch(syntax) is None
+    return pixel_data.length is None and not is_native(syntax) and _VIDEO_SYNTAX.fullmatch(syntax) is None
 
 
 def _native_table(pixel_data: PixelData, file_size: int) -> FrameTable | None:

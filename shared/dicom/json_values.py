@@ -183,7 +183,7 @@ def _float(number: float) -> str:
     """JSON has no NaN and no infinities: they are strings, spelt as the predecessor spells them."""
     if isfinite(number):
         return repr(number)
-    return '"NaN"' if number != number else '"Infinity"' if number > 0 else '"-Infinity"'  # noqa: PLR0124
+    return '"NaN"' if number != number else '"Infinity"' if number > 0 else '"-Infinity"'  # noqa: PLR0124 -- the test for NaN
 
 
 def _tag(prefix: bytes, order: str) -> Writer:
@@ -206,7 +206,7 @@ def _binary(prefix: bytes, word_bytes: int, order: str) -> Writer:
     opened, empty = prefix + b',"InlineBinary":"', prefix + b"}"
     swap = order == ">" and word_bytes > 1
 
-    def write(raw: bytes, scope: Scope) -> bytes:  # noqa: ARG001
+    def write(raw: bytes, scope: Scope) -> bytes:  # noqa: ARG001 -- all writers take a scope
         if not raw:
             return empty
         if len(raw) > MAX_INLINE_BYTES:
@@ -224,6 +224,6 @@ def _element(prefix: bytes, values: Sequence[str | int | float | dict[str, str] 
     return prefix + b',"Value":' + orjson.dumps(values) + b"}"
 
 
-def nothing(raw: bytes, scope: Scope) -> bytes:  # noqa: ARG001
+def nothing(raw: bytes, scope: Scope) -> bytes:  # noqa: ARG001 -- all writers take a scope
     """Write an element that has no place in metadata."""
     return b""

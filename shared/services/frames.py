@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from shared.catalog.keys import DICOM, METADATA
 from shared.catalog.records import FRAMES
-from shared.dicom.frames import FrameTable, Span, decode_frame_table
+from shared.dicom.frames import FrameTable, Span, decode_frame_table, is_native
 from shared.dicomweb.multipart import MultipartWriter
 from shared.dicomweb.representations import choose_for_frames
 from shared.errors import FrameNotFound, NotAcceptable, NotFound, NotPresent
@@ -101,7 +101,7 @@ class FramesService:
                 raise ChangedMeanwhile from error
         if encoded is not None:
             return decode_frame_table(encoded)
-        if _ROWS in record.attributes:
+        if _ROWS in record.attributes and not is_native(record.transfer_syntax_uid):
             raise NotAcceptable("The frames of this instance cannot be told apart without decoding it; retrieve the instance.")
         raise FrameNotFound("The instance has no pixel data.")
 

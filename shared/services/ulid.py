@@ -6,12 +6,14 @@ import hashlib
 import secrets
 
 _CROCKFORD = "0123456789abcdefghjkmnpqrstvwxyz"
+_PAIRS = [one + other for one in _CROCKFORD for other in _CROCKFORD]
+_SHIFTS = range(120, -1, -10)
 
 
 def new_ulid(now_ms: int) -> str:
     """Make a ULID: 48 bits of Unix milliseconds and 80 random ones, as 26 lower-case characters."""
     number = now_ms << 80 | secrets.randbits(80)
-    return "".join(_CROCKFORD[number >> shift & 31] for shift in range(125, -1, -5))
+    return "".join([_PAIRS[number >> shift & 1023] for shift in _SHIFTS])
 
 
 def blob_name(ulid: str) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -107,8 +107,9 @@ async def test_compressed_frames_are_sent_as_what_they_are() -> None:
     assert b"image/jpeg" in (await content(retrieved))[0]
 
 
-async def test_an_instance_without_pixels_has_no_frames() -> None:
-    archive, resource = await stored(lambda uids: make_instance(**uids, PixelData=None, Rows=None, Columns=None))
+@pytest.mark.parametrize("size", [{"Rows": None, "Columns": None}, {}], ids=["without size", "with size"])
+async def test_an_instance_without_pixels_has_no_frames(size: dict[str, Any]) -> None:
+    archive, resource = await stored(lambda uids: make_instance(**uids, PixelData=None, **size))
     with pytest.raises(FrameNotFound):
         await retrieve(archive, resource, [1])
 
