@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, TypeAlias
 
 from shared.errors import InvalidRequest, NotAcceptable, UnsupportedMediaType
@@ -81,8 +82,12 @@ def _parse_media_type(text: str) -> MediaRange | None:
     return media_type if end == len(text) else None
 
 
-def _parse_list(text: str) -> list[MediaRange]:
-    """Read a comma-separated list, best first; among equals, what is wanted as stored. A member that cannot be read is skipped."""
+@lru_cache(maxsize=256)
+def _parse_list(text: str) -> Accept:
+    """Read a comma-separated list, best first; among equals, what is wanted as stored. A member that cannot be read is skipped.
+
+    Clients send one and the same again and again.
+    """
     ranges: list[MediaRange] = []
     position = 0
     while position < len(text):
@@ -92,7 +97,7 @@ def _parse_list(text: str) -> list[MediaRange]:
         if media_range is not None and position == end:
             ranges.append(media_range)
         position = end + 1
-    return sorted(ranges, key=lambda r: (-r.quality, r.parameters.get("transfer-syntax") != AS_STORED))
+    return tuple(sorted(ranges, key=lambda r: (-r.quality, r.parameters.get("transfer-syntax") != AS_STORED)))
 
 
 def parse_accept(header: str | None, query: Sequence[str] = ()) -> Accept:
