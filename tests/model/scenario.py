@@ -13,7 +13,7 @@ import orjson
 
 from shared.catalog import keys
 from shared.catalog.changes import Change, DeleteInstance, Outcome, Result, StoreInstance
-from shared.catalog.cover import Cover
+from shared.catalog.cover import Cover, encode_settle_message
 from shared.catalog.feed import FEED_PARTITION, HEAD_ROW, FeedEvent, marker_row
 from shared.catalog.publisher import FeedPublisher
 from shared.catalog.records import InstanceRecord
@@ -86,6 +86,7 @@ class Run:
         await asyncio.gather(*senders)
         while self.world.messages:  # noqa: ASYNC110 - time is virtual
             await asyncio.sleep(SETTLE_DELAY)
+        await self._sweep()
         host.cancel()
         return [*self.world.broken, *self._reckon()]
 
@@ -111,10 +112,24 @@ class Run:
             due = [m for m in self.world.messages if m[0] <= self._now()]
             for message in due:
                 self.world.messages.remove(message)
+                if self.rng.random() < self.rates.lost_message:
+                    continue
                 for _ in range(1 + (self.rng.random() < self.rates.repeated_message)):
                     handling = asyncio.ensure_future(self._handle(message[1]))
                     handling.add_done_callback(lambda t: t.cancelled() or t.exception())
             await asyncio.sleep(1)
+
+    async def _sweep(self) -> None:
+        """Be the sweeper, as far as it is about messages: where one was lost, what is left in an outbox is sent one."""
+        while self.rates.lost_message and (left := self._studies_with_outbox()):
+            for partition_key in left:
+                self.world.send(encode_settle_message(partition_key), 0)
+            while self.world.messages:  # noqa: ASYNC110 - time is virtual
+                await asyncio.sleep(SETTLE_DELAY)
+
+    def _studies_with_outbox(self) -> set[str]:
+        partition_keys = {applied.commit.partition_key for applied in self.world.history}
+        return {pk for pk in partition_keys if self.world.range(keys.CATALOG, pk, "outbox~", "outbox~~")}
 
     async def _handle(self, body: str) -> None:
         process = self._alive()

@@ -39,6 +39,11 @@ def test_no_rough_run_breaks_a_promise() -> None:
     assert first_broken(range(RUNS // 2), lambda seed: Run(seed, ROUGH)) is None
 
 
+def test_lost_messages_are_made_up_for_by_the_sweeper() -> None:
+    lossy = replace(ROUGH, lost_message=0.4)
+    assert first_broken(range(RUNS // 3), lambda seed: Run(seed, lossy)) is None
+
+
 Patch = Callable[[pytest.MonkeyPatch], None]
 
 

@@ -41,6 +41,7 @@ class Rates:
     longest_pause: float = 25.0
     latest_effect: float = 35.0  # below two thirds of the settle delay: storage gives a request up by then
     repeated_message: float = 0.2
+    lost_message: float = 0.0
 
 
 @dataclass

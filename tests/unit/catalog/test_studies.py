@@ -17,11 +17,12 @@ from shared.catalog.feed import FeedReader
 from shared.catalog.publisher import FeedPublisher
 from shared.catalog.reading import CatalogReader
 from shared.catalog.records import StudyRecord
-from shared.catalog.studies import Committer, _Pending, _take_batch
-from shared.errors import AlreadyPresent, StorageFailure
+from shared.catalog.studies import ACKNOWLEDGE_SECONDS, Committer, _Pending, _take_batch
+from shared.errors import AlreadyPresent, ArchiveError, Busy, OutcomeUnknown, StorageFailure
 from tests.support.changes import element, store_change
 from tests.support.counting import counting
 from tests.support.stores import memory_stores
+from tests.support.virtual_time import VirtualClock, run_virtually
 
 if TYPE_CHECKING:
     from shared.ports import Stores
@@ -149,6 +150,57 @@ async def test_a_definite_storage_error_is_each_changes_outcome() -> None:
     results = await committer.submit("1.2", [store_change("1.2", "1.2.0", "1", clock=stores.clock)])
     assert [type(r) for r in results] == [StorageFailure]
     assert not isinstance(results[0], AlreadyPresent)
+
+
+async def test_what_nobody_foresaw_leaves_nobody_waiting() -> None:
+    stores = memory_stores()
+
+    class Broken:
+        def __getattr__(self, name: str) -> object:
+            return getattr(stores.tables, name)
+
+        async def upsert_many(self, *_: object) -> None:
+            raise ZeroDivisionError
+
+    committer = make_committer(replace(stores, tables=Broken()))  # type: ignore[arg-type]
+    changes = [store_change("1.2", "1.2.0", f"1.2.0.{i}", clock=stores.clock) for i in range(120)]
+    async with asyncio.timeout(5):
+        results = await committer.submit("1.2", changes)
+    assert [type(r) for r in results] == [ArchiveError] * 120
+
+
+async def test_a_blob_of_more_than_twelve_hours_is_not_committed() -> None:
+    stores = memory_stores()
+    change = store_change("1.2", "1.2.0", "1", clock=stores.clock)
+    old = replace(change, written_at=change.written_at - 13 * 3600)
+    results = await make_committer(stores).submit("1.2", [old])
+    assert [type(r) for r in results] == [Busy]
+    assert await CatalogReader(stores.tables, KEY).study("1.2") is None
+
+
+def test_a_commit_is_acknowledged_after_two_seconds_when_the_feed_cannot_be_written() -> None:
+    async def scenario() -> tuple[float, object]:
+        loop = asyncio.get_running_loop()
+        stores = memory_stores(VirtualClock())
+
+        class FeedIsDown:
+            def __getattr__(self, name: str) -> object:
+                return getattr(stores.tables, name)
+
+            async def transact(self, table: str, *args: object) -> list[str]:
+                if table == keys.FEED:
+                    await asyncio.sleep(30)
+                    raise OutcomeUnknown("the feed is down")
+                return await stores.tables.transact(table, *args)  # type: ignore[arg-type]
+
+        committer = make_committer(replace(stores, tables=FeedIsDown()))  # type: ignore[arg-type]
+        began = loop.time()
+        (result,) = await committer.submit("1.2", [store_change("1.2", "1.2.0", "1", clock=stores.clock)])
+        return loop.time() - began, result
+
+    seconds, result = run_virtually(scenario())
+    assert isinstance(result, Result)
+    assert (result.outcome, round(seconds, 1)) == (Outcome.STORED, ACKNOWLEDGE_SECONDS)
 
 
 def _pending(change: object, row_key: str) -> _Pending:
