@@ -33,7 +33,7 @@ setup: $(RUNTIME_STAMP)  ## make .venv and install the locked requirements
 setup-tests: $(DEV_STAMP) $(NODE_STAMP)  ## install what tests and checks need besides, the storage emulator too
 
 run: setup  ## store the sample study and serve it; PORT=, DATA=, INBOX=, STORE=embedded|azurite, ARGS=
-	@$(PY) -m localhost --port $(PORT) --data $(DATA) --inbox $(INBOX) --when-ready samples.welcome $(if $(STORE),--store $(STORE)) $(ARGS)
+	@$(PY) -m localhost --port $(PORT) --data $(DATA) --inbox $(INBOX) --when-ready samples.welcome $(if $(STORE),--host $(STORE)) $(ARGS)
 
 test: setup-tests  ## pass the whole suite
 	$(PY) -m pytest $(ARGS)
@@ -50,7 +50,7 @@ format: $(DEV_STAMP)  ## put the code into shape
 	$(VENV)/bin/ruff format $(CODE)
 
 e2e: setup-tests  ## the running host, spoken to by an independent client; STORE=embedded|azurite for one of the two
-	$(PY) -m pytest tests/e2e tests/conformance $(if $(STORE),--store $(STORE)) $(ARGS)
+	$(PY) -m pytest tests/e2e tests/conformance $(if $(STORE),--host $(STORE)) $(ARGS)
 
 bench: $(DEV_STAMP)  ## measure, beside the peer where it is installed; ARGS="--quick --only retrieve"
 	$(PY) -m tests.bench $(ARGS)

@@ -1,8 +1,8 @@
-"""The running host as a fixture, once for each store, and the option that picks one."""
+"""The running host as a fixture, once for each kind of host, and the option that picks one."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, Literal, cast
+from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 
 import pytest
 
@@ -14,27 +14,38 @@ if TYPE_CHECKING:
 
     from localhost.azurite import Azurite
 
-Store = Literal["embedded", "azurite", "azure"]
-DEFAULT_STORES: Final[tuple[Store, ...]] = ("embedded", "azurite")
+
+class HostKind(NamedTuple):
+    """What a running host stands on."""
+
+    store: Literal["embedded", "azurite", "azure"]
+    engine: Literal["direct", "runtime"] = "direct"
+
+
+HOSTS: Final = {
+    "embedded": HostKind("embedded"),
+    "azurite": HostKind("azurite"),
+    "worker-core": HostKind("embedded", "runtime"),  # the official worker core: what holds here holds in Azure's own worker
+    "azure": HostKind("azure"),
+}
+DEFAULT_HOSTS: Final = ("embedded", "azurite", "worker-core")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption(
-        "--store", action="append", choices=["embedded", "azurite", "azure"], help="stores to run the host on; both by default"
-    )
+    parser.addoption("--host", action="append", choices=list(HOSTS), help=f"kinds of host to run against; by default {DEFAULT_HOSTS}")
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "host" in metafunc.fixturenames:
-        stores = metafunc.config.getoption("--store") or DEFAULT_STORES
-        metafunc.parametrize("host", stores, indirect=True, scope="session")
+        kinds = metafunc.config.getoption("--host") or DEFAULT_HOSTS
+        metafunc.parametrize("host", kinds, indirect=True, scope="session")
 
 
 @pytest.fixture(scope="session")
 def host(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningHost]:
-    """Start the real host on an empty data folder; it is shared by all tests of a store."""
-    store = cast("Store", request.param)
-    with running_host(tmp_path_factory.mktemp(store), store=store) as running:
+    """Start the real host on an empty data folder; it is shared by all tests of its kind."""
+    kind = HOSTS[request.param]
+    with running_host(tmp_path_factory.mktemp(request.param), store=kind.store, engine=kind.engine) as running:
         yield running
 
 
