@@ -33,7 +33,7 @@ setup: $(RUNTIME_STAMP)  ## make .venv and install the locked requirements
 setup-tests: $(DEV_STAMP) $(NODE_STAMP)  ## install what tests and checks need besides, the storage emulator too
 
 run: setup  ## store the sample study and serve it; PORT=, DATA=, INBOX=, STORE=embedded|azurite, ARGS=
-	@$(PY) -m localhost --port $(PORT) --data $(DATA) --inbox $(INBOX) --when-ready samples.welcome $(if $(STORE),--host $(STORE)) $(ARGS)
+	@$(PY) -m localhost --port $(PORT) --data $(DATA) --inbox $(INBOX) --when-ready samples.welcome $(if $(STORE),--store $(STORE)) $(ARGS)
 
 test: setup-tests  ## pass the whole suite
 	$(PY) -m pytest $(ARGS)

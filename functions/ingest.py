@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from typing import Any
-from urllib.parse import unquote, urlsplit
 
 import azure.functions as func
 import orjson
@@ -63,21 +62,16 @@ def blob_names(body: bytes) -> list[str]:
     try:
         document: Any = orjson.loads(body)
         events: list[Any] = document if isinstance(document, list) else [document]
-        names = [_inbox_blob(event["data"]["url"]) for event in events if event.get("eventType", event.get("type")) == _CREATED]
+        names = [_inbox_blob(event["subject"]) for event in events if event.get("eventType", event.get("type")) == _CREATED]
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise InvalidRequest("The message is no event of Event Grid.") from error
     return [name for name in names if name]
 
 
 _CREATED = "Microsoft.Storage.BlobCreated"
+_INBOX_SUBJECT = f"/blobServices/default/containers/{INBOX}/blobs/"
 
 
-def _inbox_blob(url: str) -> str:
-    """Give the name in a blob's URL; "" where the blob is of another container.
-
-    The container is found as a segment: an emulator's URL has the account's name before it.
-    """
-    segments = urlsplit(url).path.lstrip("/").split("/")
-    if INBOX not in segments[:2]:
-        return ""
-    return unquote("/".join(segments[segments.index(INBOX) + 1 :]))
+def _inbox_blob(subject: str) -> str:
+    """Give the name in an event's subject, which is not percent-encoded; "" where the blob is of another container."""
+    return subject.removeprefix(_INBOX_SUBJECT) if subject.startswith(_INBOX_SUBJECT) else ""

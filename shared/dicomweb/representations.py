@@ -119,7 +119,7 @@ def choose_for_frames(accept: Accept, stored: str, frame_count: int) -> Represen
 
     References
     ----------
-    PS3.18 10.4.1.1.6 "Frame Resources", Tables 8.7.3-4 and 8.7.3-5.
+    PS3.18 10.4.1.1.6 "Pixel Data Resources", Tables 8.7.3-4 and 8.7.3-5.
     """
     chosen = _choose(accept, (stored,), lambda wanted: _frame_representation(wanted, stored))
     if frame_count > 1 and not chosen.multipart:

@@ -134,7 +134,7 @@ def parse_frame_numbers(segment: str) -> tuple[int, ...]:
 
     References
     ----------
-    PS3.18 10.4.1.1.6 "Frame Resources".
+    PS3.18 10.4.1.1.6 "Pixel Data Resources".
     """
     numbers = tuple(_frame_number(part.strip()) for part in segment.split(","))
     if min(numbers) < 1:

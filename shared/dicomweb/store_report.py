@@ -95,7 +95,7 @@ def failure_reason(error: Exception) -> FailureReason:
     return next((reason for kind, reason in _REASONS.items() if isinstance(error, kind)), FailureReason.PROCESSING_FAILURE)
 
 
-_MULTIVALUED = "An indexed attribute has several values; only the first is indexed."
+_MULTIVALUED = "An attribute that should have one value has several; a search finds it by any of them."
 _CUT_OFF = "The body ended before its closing boundary; what had not arrived whole is neither stored nor listed."
 
 

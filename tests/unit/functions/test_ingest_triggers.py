@@ -18,26 +18,27 @@ from tests.support.app_client import AppClient
 from tests.support.dicom_builders import make_instance
 
 CREATED = "Microsoft.Storage.BlobCreated"
-ACCOUNT = "https://account.blob.core.windows.net"
+CONTAINERS = "/blobServices/default/containers"
 
 
-def event(url: str, kind: str = CREATED) -> dict[str, Any]:
-    return {"id": "1", "eventType": kind, "data": {"url": url}}
+def event(blob: str, kind: str = CREATED) -> dict[str, Any]:
+    container, _, name = blob.partition("/")
+    return {"id": "1", "eventType": kind, "subject": f"{CONTAINERS}/{container}/blobs/{name}"}
 
 
 @pytest.mark.parametrize(
     ("message", "names"),
     [
-        (event(f"{ACCOUNT}/inbox/a.dcm"), ["a.dcm"]),
-        (event(f"{ACCOUNT}/inbox/folder%20one/a%23.dcm"), ["folder one/a#.dcm"]),
-        (event(f"{ACCOUNT}/inbox/inbox/a.dcm"), ["inbox/a.dcm"]),
-        (event("http://127.0.0.1:10000/devstoreaccount1/inbox/a.dcm"), ["a.dcm"]),
-        ([event(f"{ACCOUNT}/inbox/a"), event(f"{ACCOUNT}/inbox/b")], ["a", "b"]),
-        ({"type": CREATED, "data": {"url": f"{ACCOUNT}/inbox/a.dcm"}}, ["a.dcm"]),
-        (event(f"{ACCOUNT}/dicom/00/a.dcm"), []),
-        (event(f"{ACCOUNT}/inbox/a.dcm", "Microsoft.Storage.BlobDeleted"), []),
+        (event("inbox/a.dcm"), ["a.dcm"]),
+        (event("inbox/folder one/a#.dcm"), ["folder one/a#.dcm"]),
+        (event("inbox/inbox/a.dcm"), ["inbox/a.dcm"]),
+        ([event("inbox/a"), event("inbox/b")], ["a", "b"]),
+        ({"type": CREATED, "subject": f"{CONTAINERS}/inbox/blobs/a.dcm"}, ["a.dcm"]),
+        (event("dicom/00/a.dcm"), []),
+        (event("inbox-rejected/a.dcm"), []),
+        (event("inbox/a.dcm", "Microsoft.Storage.BlobDeleted"), []),
     ],
-    ids=["plain", "escaped", "same-named-folder", "emulator", "batch", "cloud-event", "other-container", "other-event"],
+    ids=["plain", "odd characters", "same-named folder", "batch", "cloud event", "other container", "similar container", "other event"],
 )
 def test_an_event_grid_message_names_inbox_blobs(message: object, names: list[str]) -> None:
     assert blob_names(json.dumps(message).encode()) == names
