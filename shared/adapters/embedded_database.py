@@ -39,8 +39,8 @@ import asyncio
 import os
 import sqlite3
 from concurrent.futures import Future, ThreadPoolExecutor
-from functools import partial
-from itertools import count
+from functools import lru_cache, partial
+from itertools import chain, count
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from shared.adapters.embedded_files import sync_folder
@@ -77,6 +77,10 @@ PRAGMA cache_size=-65536;
 PRAGMA temp_store=MEMORY;
 CREATE TABLE IF NOT EXISTS epoch (number INTEGER NOT NULL);
 """
+
+MAX_ROWS_AT_ONCE = 8
+"""Rows that are inserted by one statement. Each statement, and with ``executemany`` each row, gives the interpreter to another
+thread and waits to have it back; the statement for each number of rows is kept prepared."""
 
 _fdatasync = getattr(os, "fdatasync", os.fsync)  # macOS has none
 
@@ -143,7 +147,7 @@ class Database:
                 self._in_transaction = True
             for sql, rows in statements:
                 if rows:
-                    self._connection.executemany(sql, rows)
+                    self._execute(sql, rows)
                     self._note_rows(len(rows))
         except sqlite3.Error as error:
             raise self._fail() from error
@@ -152,6 +156,12 @@ class Database:
             self.commit()
         elif self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(MERGE_SECONDS, self._commit_on_time)
+
+    def _execute(self, sql: str, rows: Sequence[Row]) -> None:
+        if " VALUES (" not in sql or len(rows) > MAX_ROWS_AT_ONCE:
+            self._connection.executemany(sql, rows)
+        else:
+            self._connection.execute(_many_rows(sql, len(rows)), tuple(chain.from_iterable(rows)))
 
     def commit(self) -> None:
         """End the open transaction, if any. Survives a crash of the process, not yet of the machine."""
@@ -266,6 +276,13 @@ class _Log:
             return min(_copy_passively(connection) for _ in range(_PASSES))
         finally:
             connection.close()
+
+
+@lru_cache
+def _many_rows(sql: str, rows: int) -> str:
+    """Turn ``INSERT … VALUES (?, …)`` into one for several rows."""
+    values = sql[sql.rindex("(") :]
+    return sql + f", {values}" * (rows - 1)
 
 
 def _connect(path: Path | None) -> sqlite3.Connection:

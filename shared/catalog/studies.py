@@ -34,6 +34,7 @@ import secrets
 from collections import deque
 from dataclasses import dataclass, field
 from enum import Enum
+from itertools import count
 from typing import TYPE_CHECKING, Any
 
 from shared.catalog import keys, terms
@@ -87,6 +88,12 @@ class _Line:
     pending: deque[_Pending] = field(default_factory=deque)
 
 
+def unique_ids() -> Callable[[], str]:
+    """Make a source of ids that no other source gives: a random part, drawn once, and a number."""
+    prefix, numbers = secrets.token_hex(8), count()
+    return lambda: f"{prefix}{next(numbers):x}"
+
+
 class Committer:
     """Commits changes of studies in one data partition, for one process."""
 
@@ -98,12 +105,12 @@ class Committer:
         cover: Cover,
         *,
         data_partition: str = keys.DEFAULT_PARTITION,
-        new_id: Callable[[], str] = lambda: secrets.token_hex(8),
+        new_id: Callable[[], str] | None = None,
         jitter: Callable[[], float] = random.random,
     ) -> None:
         self._tables, self._clock = stores.tables, stores.clock
         self._key, self._publisher, self._cover = key, publisher, cover
-        self._data_partition, self._new_id, self._jitter = data_partition, new_id, jitter
+        self._data_partition, self._new_id, self._jitter = data_partition, new_id or unique_ids(), jitter
         self._lines: dict[str, _Line] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -176,7 +183,7 @@ class Committer:
                 await self._pause(attempt)
             try:
                 state = await self._read(partition_key, batch, with_instances=with_instances)
-                stamp = Stamp(now_ms, self._new_id()[-8:], self._key.key_id)
+                stamp = Stamp(now_ms, self._new_id(), self._key.key_id)
                 plan = make_plan(self._key, study_instance_uid, state, batch, stamp, self._new_id())
                 if plan.commit is None:
                     return plan

@@ -71,7 +71,7 @@ class Factory:
         self._kind = kind
         self._random = random.Random(seed)
         self._prefix = str(random.SystemRandom().randrange(10**14, 10**15))
-        self._numbers = itertools.count(1)
+        self._numbers, self._patients = itertools.count(1), itertools.count(1)
         pixels = self._random.randbytes(CT_SIZE * CT_SIZE * 2) if kind is Kind.CT else b""
         self._pixels = pixels
         self._template = _template(pixels)
@@ -84,7 +84,7 @@ class Factory:
         return made
 
     def _study(self, count: int) -> list[Instance]:
-        number = next(self._numbers)
+        number = next(self._patients)
         study = self._uid()
         letters = "".join(self._random.choices(string.ascii_uppercase, k=4))
         day = _FIRST_DAY[self._kind] + timedelta(days=self._random.randrange(_DAYS))

@@ -119,3 +119,12 @@ def wait_until_announced(url: str, listed: set[str]) -> None:
         time.sleep(0.5)
     assert set(counts) == listed
     assert set(counts.values()) == {1}
+
+
+def test_azurite_saves_what_was_acknowledged_when_its_host_is_killed(tmp_path: Path) -> None:
+    studies = [new_uid() for _ in range(STUDIES)]
+    acknowledged: dict[str, SentInstance] = {}
+    with running_host(tmp_path, store="azurite") as host:
+        kill_amid_stores(host, studies, acknowledged)
+    with running_host(tmp_path, store="azurite") as host:
+        check(host.url, studies, acknowledged)
