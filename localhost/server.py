@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import uvicorn
 
+from localhost.gathering import GatheringProtocol
 from localhost.problems import PortOccupied
 
 if TYPE_CHECKING:
@@ -64,7 +65,7 @@ class WebServer(uvicorn.Server):
     def __init__(self, application: HostApplication, listener: socket.socket) -> None:
         config = uvicorn.Config(
             application,
-            http="httptools",
+            http=GatheringProtocol,
             ws="none",
             lifespan="off",
             log_config=None,
