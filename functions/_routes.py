@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from shared.access import DataAction
 
-VERSION = "{version:regex(^(v1|v2|v1[.]0-prerelease)$)}"
+VERSION = "{version:regex(^(v1|v1[.]0|v2|v2[.]0|v1[.]0-prerelease)$)}"
 STUDIES = VERSION + "/studies"
 STUDY = STUDIES + "/{study:regex(^[^$]+$)}"
 SERIES = STUDY + "/series/{series}"

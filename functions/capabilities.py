@@ -10,10 +10,11 @@ from functions._http import Edge
 from functions._routes import ANY_PATH
 from shared.access import DataAction
 from shared.dicomweb.resources import SUPPORTED_VERSIONS, parse_version
-from shared.errors import NotFound
+from shared.errors import NotAcceptable, NotFound
 from shared.services.archive import Archive
 
 _EVERY_METHOD = ("GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
+_RENDERED = "/rendered"
 
 
 def blueprint(archive: Archive, edge: Edge) -> func.Blueprint:
@@ -42,7 +43,7 @@ def fallback(edge: Edge) -> func.Blueprint:
     async def zz_fallback(call: Call) -> Answer:
         path = (call.path_parameters.get("path") or "").strip("/")
         methods = edge.routes.methods_for(path)
-        return _options(call, edge, path, methods) if call.method == "OPTIONS" else _refusal(path, methods)
+        return _options(call, edge, path, methods) if call.method == "OPTIONS" else _refusal(edge, path, methods)
 
     return bp
 
@@ -51,13 +52,15 @@ def _word(*, healthy: bool) -> str:
     return "Healthy" if healthy else "Unhealthy"
 
 
-def _refusal(path: str, methods: tuple[str, ...]) -> Answer:
+def _refusal(edge: Edge, path: str, methods: tuple[str, ...]) -> Answer:
     """Say 405 where the path takes other methods; else why there is no such resource."""
     if methods:
         answer = problem(405, f"This resource takes {', '.join(methods)}.")
         answer.headers["allow"] = ", ".join((*methods, "OPTIONS"))
         return answer
     parse_version(path.split("/", maxsplit=1)[0])
+    if path.endswith(_RENDERED) and edge.routes.methods_for(path.removesuffix(_RENDERED)):
+        raise NotAcceptable("Rendering is not offered yet; retrieve the instance or its frames as they are stored.")
     raise NotFound("There is no such resource; OPTIONS of the version's root lists those there are.")
 
 

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from types import FrameType
 
 _PROJECT_FOLDER = Path(__file__).resolve().parent.parent
-_DEFAULT_PORT = 7071
+_DEFAULT_PORT, _LAST_PORT = 7071, 65535
 _CANNOT_START, _WRONG_ARGUMENTS = 1, 2
 
 
@@ -67,7 +67,7 @@ def _run(chosen: argparse.Namespace) -> None:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m localhost", description="Run the function app on this machine, on loopback only.")
-    parser.add_argument("--port", type=int, default=_DEFAULT_PORT, help="port on 127.0.0.1; 0 takes a free one (default: %(default)s)")
+    parser.add_argument("--port", type=_port, default=_DEFAULT_PORT, help="port on 127.0.0.1; 0 takes a free one (default: %(default)s)")
     parser.add_argument("--data", type=Path, default=Path("data"), metavar="DIR", help="where data is kept (default: %(default)s)")
     parser.add_argument("--store", type=Store, choices=list(Store), default=Store.EMBEDDED, help="which storage (default: %(default)s)")
     parser.add_argument("--empty", action="store_true", help="remove what the data directory holds, first")
@@ -78,6 +78,13 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--when-ready", metavar="MODULE", help="module to run once the host serves; its argument is the URL")
     parser.add_argument("--app", type=Path, default=_PROJECT_FOLDER, metavar="DIR", help="folder of function_app.py and host.json")
     return parser
+
+
+def _port(text: str) -> int:
+    port = int(text)
+    if not 0 <= port <= _LAST_PORT:
+        raise argparse.ArgumentTypeError(f"a port is a number from 0 to {_LAST_PORT}")
+    return port
 
 
 def _say(text: object) -> None:

@@ -24,14 +24,17 @@ def own_data_folder(folder: Path, *, empty: bool) -> Iterator[None]:
     Raises
     ------
     StartupProblem
-        There are files in it that are not ours, or another host runs on it.
+        It cannot be made, there are files in it that are not ours, or another host runs on it.
     """
     if folder.exists() and not folder.is_dir():
         raise StartupProblem(f"{folder} is a file; --data needs a folder.")
     mark = folder / _MARK
     if folder.exists() and any(folder.iterdir()) and not mark.exists():
         raise StartupProblem(f"{folder} holds files that this host did not make; choose an empty or new folder with --data.")
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StartupProblem(f"{folder} cannot be made ({error.strerror}); choose another folder with --data.") from error
     with mark.open("a", encoding="utf-8") as held:
         try:
             fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from localhost.limits import LimitedProtocol
 
 if TYPE_CHECKING:
     import asyncio
@@ -48,8 +48,8 @@ class GatheringTransport:
             self._transport.writelines(pieces)
 
 
-class GatheringProtocol(HttpToolsProtocol):
-    """uvicorn's protocol on such a transport."""
+class GatheringProtocol(LimitedProtocol):
+    """The server's protocol on such a transport."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # uvicorn's is as narrow
         """Begin a connection."""

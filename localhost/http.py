@@ -1,9 +1,9 @@
 """The host's HTTP side: one bare ASGI application between the web server and an engine.
 
-For each request, in this order: the ``Host`` must name this machine (a web page elsewhere could otherwise reach the
-service by DNS rebinding), the request line must be within its limit, paths of the host's own are 404, a route must fit path
-and method, the body must be within its limit. Then the function sees the request as it would in Azure: from a loopback
-address, with the public one in ``X-Forwarded-Host`` and ``X-Forwarded-Proto``.
+For each request, in this order: the headers must be within their limits, the one ``Host`` must name this machine (a web page
+elsewhere could otherwise reach the service by DNS rebinding), the request line must be within its limit, paths of the host's
+own are 404, a route must fit path and method, the body must be within its limit. Then the function sees the request as it
+would in Azure: from a loopback address, with the public one in ``X-Forwarded-Host`` and ``X-Forwarded-Proto``.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from localhost.routing import RouteTable, RouteValues
 
 MAX_REQUEST_LINE_BYTES = 8192
+MAX_HEADERS, MAX_HEADERS_BYTES = 100, 32768
 """Of the real host's web server."""
 
 _REQUEST_LINE_FRAME_BYTES = len(b"  HTTP/1.1\r\n")
@@ -51,21 +52,25 @@ class HostApplication:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
-        headers = dict(scope["headers"])
-        host = headers.get(b"host", b"")
-        if not _is_loopback(host):
+        lines: list[tuple[bytes, bytes]] = scope["headers"]
+        if len(lines) > MAX_HEADERS or sum(len(name) + len(value) + 4 for name, value in lines) > MAX_HEADERS_BYTES:
+            await _answer(send, 431)
+            return
+        hosts = [value for name, value in lines if name == b"host"]
+        if len(hosts) != 1 or not _is_loopback(hosts[0]):
             await _answer(send, 421, b"This host answers only for 127.0.0.1 and localhost.")
             return
         if len(scope["method"]) + len(scope["raw_path"]) + len(scope["query_string"]) + _REQUEST_LINE_FRAME_BYTES > MAX_REQUEST_LINE_BYTES:
             await _answer(send, 414)
             return
         path = decode_path(scope["raw_path"])
-        found = None if is_reserved(path) else self._routes.find(path, scope["method"])
+        found = None if is_reserved(path) or not scope["raw_path"].startswith(b"/") else self._routes.find(path, scope["method"])
         if found is None:
             await _answer(send, 404)
             return
         function, route_values = found
-        scope["headers"] = _as_forwarded(scope, host)
+        headers = dict(lines)
+        scope["headers"] = _as_forwarded(scope, hosts[0])
         if b"transfer-encoding" in headers:
             await self._serve_chunked(function, route_values, scope, receive, send)
         elif int(headers.get(b"content-length", 0)) > self._body_limit_bytes:

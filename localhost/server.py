@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import uvicorn
 
 from localhost.gathering import GatheringProtocol
-from localhost.problems import PortOccupied
+from localhost.problems import PortOccupied, StartupProblem
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
@@ -33,6 +33,8 @@ def listen(port: int) -> socket.socket:
     ------
     PortOccupied
         Somebody else listens there.
+    StartupProblem
+        It cannot be taken for another reason, such as a lack of rights.
     """
     # IPPROTO_TCP makes asyncio switch Nagle's algorithm off on what it accepts.
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
@@ -43,7 +45,7 @@ def listen(port: int) -> socket.socket:
     except OSError as error:
         listener.close()
         if error.errno != errno.EADDRINUSE:
-            raise
+            raise StartupProblem(f"Port {port} cannot be taken ({error.strerror}). Choose one with --port.") from error
         raise PortOccupied(
             f"Port {port} is occupied: another program, or another run of this host, listens there. Choose one with --port."
         ) from error

@@ -9,7 +9,19 @@ from tests.support.dicomweb import DICOM_JSON, Caller
 
 @pytest.mark.parametrize(
     ("version", "status"),
-    [("v1", 204), ("v2", 204), ("v1.0-prerelease", 204), ("V2", 204), ("v3", 400), ("v0", 400), ("", 404), ("x", 404)],
+    [
+        ("v1", 204),
+        ("v2", 204),
+        ("v1.0-prerelease", 204),
+        ("V2", 204),
+        ("v1.0", 204),
+        ("v2.0", 204),
+        ("v2.1", 400),
+        ("v3", 400),
+        ("v0", 400),
+        ("", 404),
+        ("x", 404),
+    ],
 )
 def test_the_version_stands_in_the_path(service: Caller, version: str, status: int) -> None:
     response = service.at(version).get("/studies", DICOM_JSON, [("PatientID", "nobody")])

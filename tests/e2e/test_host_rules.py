@@ -11,6 +11,7 @@ import json
 import re
 import socket
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 import pytest
@@ -188,6 +189,22 @@ def test_the_host_serves_on_after_an_upload_was_broken_off(app_host: RunningHost
         client.sendall(b"POST /base/upload HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 100\r\n\r\npart")
         wait_for(lambda: ask_json(app_host, "received") == 4)
     assert ask_json(app_host, "upload", "POST", b"whole")["bytes"] == 5
+
+
+def test_trailers_are_no_headers(app_host: RunningHost) -> None:
+    head = b"POST /base/upload HTTP/1.1\r\nHost: 127.0.0.1\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n"
+    with socket.create_connection(("127.0.0.1", app_host.port)) as client:
+        client.sendall(head + b"4\r\nbody\r\n0\r\nHost: evil.example\r\n\r\n")
+        assert client.recv(65536).startswith(b"HTTP/1.1 200 ")
+
+
+@pytest.mark.parametrize("start", [b"GET /base/received HTTP/1.1\r\nX: ", b"POST /base/upload HTTP/1.1\r\nHost: 127.0.0.1\r\nX: "])
+def test_a_head_without_end_is_cut_off(app_host: RunningHost, start: bytes) -> None:
+    with socket.create_connection(("127.0.0.1", app_host.port), timeout=PATIENCE_SECONDS) as client, suppress(ConnectionError):
+        client.sendall(start)
+        for _ in range(1000):
+            client.sendall(b"x" * 10_000)
+        pytest.fail("the host read all of it")
 
 
 def test_one_connection_serves_many_requests(app_host: RunningHost) -> None:

@@ -92,6 +92,13 @@ def test_an_occupied_port_is_said_clearly(tmp_path: Path) -> None:
     assert ended.stdout == ""
 
 
+@pytest.mark.parametrize("port", [-1, 65536])
+def test_a_port_that_cannot_be_is_a_wrong_argument(tmp_path: Path, port: int) -> None:
+    ended = start(tmp_path, port=port)
+    assert ended.returncode == 2
+    assert "0 to 65535" in ended.stderr
+
+
 def test_a_second_host_on_the_same_data_is_refused(tmp_path: Path) -> None:
     with running_host(tmp_path / "data", app_folder=FIXTURE_APP, settings=SETTINGS):
         ended = start(tmp_path, more=("--empty",))

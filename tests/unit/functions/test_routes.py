@@ -66,7 +66,7 @@ def matching(routes: HostRoutes, path: str, method: str) -> list[str]:
     return [r.function.name for r in fitting if r.template != ANY_PATH]
 
 
-@pytest.mark.parametrize("version", ["v1", "v2", "v1.0-prerelease", "V2"])
+@pytest.mark.parametrize("version", ["v1", "v1.0", "v2", "v2.0", "v1.0-prerelease", "V2"])
 @pytest.mark.parametrize(("path", "method"), list(product(PATHS, METHODS)))
 def test_a_path_and_method_lead_to_exactly_one_function(client: AppClient, version: str, path: str, method: str) -> None:
     expected = PATHS[path].get(method)
@@ -77,7 +77,19 @@ def test_a_path_and_method_lead_to_exactly_one_function(client: AppClient, versi
 
 
 @pytest.mark.parametrize(
-    "path", ["", "v3/studies", "v20/studies", "studies", "v2", "xv2/studies", "v1x0-prerelease/studies", "favicon.ico"]
+    "path",
+    [
+        "",
+        "v3/studies",
+        "v20/studies",
+        "v2.1/studies",
+        "v2x0/studies",
+        "studies",
+        "v2",
+        "xv2/studies",
+        "v1x0-prerelease/studies",
+        "favicon.ico",
+    ],
 )
 @pytest.mark.parametrize("method", METHODS)
 def test_what_is_no_resource_goes_to_the_fallback(client: AppClient, path: str, method: str) -> None:

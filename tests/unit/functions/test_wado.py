@@ -146,6 +146,14 @@ async def test_a_frame_that_is_not_there_is_404_and_no_number_400(study: Study, 
     assert (await study.client.get(f"{study.instance_url()}/frames/{frames}")).status == status
 
 
+async def test_rendering_is_refused_clearly(study: Study) -> None:
+    for url in (study.url, study.series_url, study.instance_url(), study.instance_url() + "/frames/1"):
+        reply = await study.client.get(url + "/rendered")
+        assert reply.status == 406
+        assert b"Rendering" in reply.body
+    assert (await study.client.get("/v2/changes/rendered")).status == 404
+
+
 @pytest.mark.parametrize("suffix", ["", "/metadata"])
 async def test_what_is_not_stored_is_404_at_every_level(study: Study, suffix: str) -> None:
     for url in (f"/v2/studies/{new_uid()}", f"{study.url}/series/{new_uid()}", f"{study.series_url}/instances/{new_uid()}"):

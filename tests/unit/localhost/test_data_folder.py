@@ -58,6 +58,12 @@ def test_a_file_is_refused(tmp_path: Path) -> None:
         pass
 
 
+def test_a_folder_that_cannot_be_made_is_said_clearly(tmp_path: Path) -> None:
+    (tmp_path / "x").touch()
+    with pytest.raises(StartupProblem, match="cannot be made"), own_data_folder(tmp_path / "x" / "y", empty=False):
+        pass
+
+
 def test_a_folder_that_a_host_runs_on_is_neither_used_nor_emptied(tmp_path: Path) -> None:
     with own_data_folder(tmp_path, empty=False):
         (tmp_path / "file").touch()

@@ -8,7 +8,7 @@ import pytest
 from starlette.requests import Request
 
 from localhost.bindings import Function, HttpTrigger
-from localhost.http import HostApplication
+from localhost.http import MAX_HEADERS_BYTES, HostApplication
 from localhost.routing import RouteTable
 
 if TYPE_CHECKING:
@@ -80,6 +80,29 @@ async def test_other_names_are_refused_before_a_function_sees_them(name: bytes) 
 
 async def test_a_request_without_a_host_is_refused() -> None:
     assert await ask(RecordingEngine(), b"/x", []) == 421
+
+
+@pytest.mark.parametrize("names", [(b"evil.example", b"127.0.0.1"), (b"127.0.0.1", b"evil.example")])
+async def test_a_request_with_two_hosts_is_refused(names: tuple[bytes, bytes]) -> None:
+    assert await ask(RecordingEngine(), b"/x", [(b"host", name) for name in names]) == 421
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ([(b"x", b"")] * 99, 200),
+        ([(b"x", b"")] * 100, 431),
+        ([(b"x", b"y" * (MAX_HEADERS_BYTES - 27))], 200),
+        ([(b"x", b"y" * (MAX_HEADERS_BYTES - 26))], 431),
+    ],
+    ids=["as many", "too many", "as long", "too long"],
+)
+async def test_headers_over_the_limits_are_refused(headers: list[tuple[bytes, bytes]], status: int) -> None:
+    assert await ask(RecordingEngine(), b"/x", [(b"host", b"localhost:7071"), *headers]) == status
+
+
+async def test_a_target_that_is_no_path_is_not_found() -> None:
+    assert await ask(RecordingEngine(), b"*", [HOST]) == 404
 
 
 @pytest.mark.parametrize("path", [b"/admin/host/status", b"/runtime/webhooks", b"/Admin", b"/x/../admin"])
