@@ -77,7 +77,7 @@ def encoded_bytes(change: Change) -> int:
 def make_plan(
     key: keys.ArchiveKey, study_instance_uid: str, state: StudyState, batch: Sequence[Change], stamp: Stamp, attempt_id: str
 ) -> Plan:
-    """Plan the commit of a batch of changes, at most one for each instance.
+    """Plan the commit of a batch of changes: at most one for each instance, but for stores that come after a store of it.
 
     Parameters
     ----------
@@ -121,6 +121,7 @@ class _Draft:
         self._feed: list[FeedChange] = []
         self._stored: list[tuple[str, str]] = []
         self._newest: dict[str, str] = {}
+        self._placed: dict[str, bytes] = {}  # SHA-256 by RowKey of what this plan stores
         self._newest_of_study = self._study.newest
         self._last_study_attributes: Mapping[str, bytes] = {}
         self._last_series_attributes: dict[str, Mapping[str, bytes]] = {}
@@ -142,6 +143,9 @@ class _Draft:
     def _store(self, index: int, change: StoreInstance, row_key: str, there: InstanceRecord | None) -> Result:
         if there is not None and there.blob_name == change.record.blob_name:
             return Result(Outcome.STORED)  # our own commit, seen again
+        placed = self._placed.get(row_key)
+        if placed is not None:
+            return Result(Outcome.DUPLICATE, identical=placed == change.record.sha256)
         if there is not None and not change.replace:
             return Result(Outcome.DUPLICATE, identical=there.sha256 == change.record.sha256)
         if there is not None and there.sha256 == change.record.sha256:
@@ -149,6 +153,7 @@ class _Draft:
         row = {**change.record.properties(), "version": self._version}
         uids = (change.series_instance_uid, change.sop_instance_uid)
         self._stored.append(uids)
+        self._placed[row_key] = change.record.sha256
         self._newest[change.series_instance_uid] = self._newest_of_study = row_key
         differs = self._merge(change)
         if there is not None:

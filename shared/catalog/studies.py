@@ -53,6 +53,8 @@ if TYPE_CHECKING:
 
 MAX_ATTEMPTS = 8
 MAX_SENDS = 8
+MAX_HELD = 200
+"""Changes that are looked past for a batch, since they wait for its outcome."""
 ACKNOWLEDGE_SECONDS = 2.0
 """How long an answer waits for the change feed after its commit."""
 MAX_BLOB_AGE_SECONDS = 12 * 3600
@@ -178,8 +180,9 @@ class Committer:
         with_instances = any(isinstance(c, DeleteInstance) or c.replace for c in batch)
         now_ms = to_ms(self._clock.now())
         hinted: StudyRecord | None = None
+        verdict: _Verdict | None = None
         for attempt in range(MAX_ATTEMPTS):
-            if attempt:
+            if attempt and verdict is not _Verdict.INSTANCE_EXISTS:  # which is no contention
                 await self._pause(attempt)
             try:
                 state = await self._read(partition_key, batch, with_instances=with_instances)
@@ -208,7 +211,7 @@ class Committer:
         records = [SeriesRecord.from_entity(e) if e else None for e in entities[1:]]
         state = StudyState(partition_key, study, dict(zip(series, records, strict=True)))
         if with_instances:
-            instance_rows = [self._key.instance_row(c.series_instance_uid, c.sop_instance_uid) for c in batch]
+            instance_rows = list(dict.fromkeys(self._key.instance_row(c.series_instance_uid, c.sop_instance_uid) for c in batch))
             found = await self._tables.get_many(keys.CATALOG, [(partition_key, r) for r in instance_rows], select=_INSTANCE_COLUMNS)
             state.instances = {r: InstanceRecord.from_entity(e) if e else None for r, e in zip(instance_rows, found, strict=True)}
         return state
@@ -272,26 +275,34 @@ class Committer:
 
 
 def _take_batch(pending: deque[_Pending]) -> list[_Pending]:
-    """Take what one transaction holds, one change for each instance; the others keep their order."""
+    """Take what one transaction holds, one change for each instance; the others keep their order.
+
+    A further store of an instance that is being stored changes nothing: it joins, to be answered as a duplicate.
+    """
     batch: list[_Pending] = []
     held: list[_Pending] = []
-    rows: set[str] = set()
+    rows: dict[str, bool] = {}  # whether a further store of the instance may join
     series: set[str] = set()
     size = 0
-    while pending and len(batch) < MAX_CHANGES:
+    while pending and len(rows) < MAX_CHANGES and len(held) < MAX_HELD:
         p = pending[0]
         if p.row_key in rows:
-            held.append(pending.popleft())
+            rows[p.row_key] = rows[p.row_key] and _only_adds(p.change)
+            (batch if rows[p.row_key] else held).append(pending.popleft())
             continue
         more_series = p.change.series_instance_uid not in series
         size += encoded_bytes(p.change) + 4_000 * more_series
-        if batch and (size > MAX_ENCODED_BYTES or len(batch) + len(series) + more_series + 3 > MAX_OPERATIONS):
+        if batch and (size > MAX_ENCODED_BYTES or len(rows) + len(series) + more_series + 3 > MAX_OPERATIONS):
             break
-        rows.add(p.row_key)
+        rows[p.row_key] = isinstance(p.change, StoreInstance)
         series.add(p.change.series_instance_uid)
         batch.append(pending.popleft())
     pending.extendleft(reversed(held))
     return batch
+
+
+def _only_adds(change: Change) -> bool:
+    return isinstance(change, StoreInstance) and not change.replace
 
 
 def _same_rows(hinted: StudyRecord, plan: Plan) -> bool:

@@ -31,7 +31,7 @@ from shared.services.ulid import blob_name, new_ulid
 if TYPE_CHECKING:
     from collections.abc import AsyncIterable, AsyncIterator, Sequence
 
-WHOLE_PART_BYTES = 8 * 1024 * 1024
+WHOLE_PART_BYTES = 4 * 1024 * 1024
 """Parts up to this size are held in memory; larger ones stream."""
 _HASH_BYTES = 1024 * 1024
 _ZLIB_LEVEL = 1  # level 6 costs two to three times as much for an eighth less
@@ -98,23 +98,25 @@ class Receiver:
             await self._put_large(reception.record, parts)
         return reception
 
-    async def receive_stream(self, head: Sequence[Piece], rest: AsyncIterator[Piece], terms: Terms) -> Reception:
-        """Take in an instance of which the first pieces were read and others follow."""
+    async def receive_stream(self, head: list[Piece], rest: AsyncIterator[Piece], terms: Terms) -> Reception:
+        """Take in an instance of which the first pieces were read and others follow; ``head`` is emptied."""
         prefix, parsed = await self._read_header(head, rest, terms.rules)
         refusal = _refusal(parsed, terms)
         if refusal is not None:
             return refusal
         name = self._new_name()
-        flow = _Flow(parsed, self._max_bytes)
-        await self._blobs.put(DICOM, name, flow.run(prefix, rest), metadata=self._owner(parsed))
+        flow, stream = _Flow(parsed, self._max_bytes), [prefix]
+        del prefix
+        await self._blobs.put(DICOM, name, flow.run(stream, rest), metadata=self._owner(parsed))
         parts = _Parts(await asyncio.to_thread(zlib.compress, parsed.metadata, _ZLIB_LEVEL), _encoded(flow.frames()))
         received = self._received(parsed, terms, name, flow.size, flow.digest(), parts)
         await self._put_large(received.record, parts)
         return received
 
-    async def _read_header(self, head: Sequence[Piece], rest: AsyncIterator[Piece], rules: Rules) -> tuple[bytes, ParsedInstance]:
+    async def _read_header(self, head: list[Piece], rest: AsyncIterator[Piece], rules: Rules) -> tuple[bytes, ParsedInstance]:
         """Read on, doubling, until the header is whole; the parser's own limit ends it."""
         prefix = b"".join(head)
+        head.clear()
         while len(prefix) <= MAX_HEADER_BYTES + WHOLE_PART_BYTES:
             try:
                 return prefix, await asyncio.to_thread(parse_instance, prefix, rules=rules, complete=False)
@@ -195,10 +197,10 @@ class _Flow:
         self._scanner, self._hash, self._max_bytes = FrameScanner(parsed), hashlib.sha256(), max_bytes
         self.size = 0
 
-    async def run(self, prefix: bytes, rest: AsyncIterable[Piece]) -> AsyncIterator[Piece]:
-        for piece in _without_preamble(prefix):
-            await self._take(piece)
-            yield piece
+    async def run(self, beginning: list[bytes], rest: AsyncIterable[Piece]) -> AsyncIterator[Piece]:
+        """Give the file's pieces on; ``beginning`` is emptied, so that it does not stay in memory to the end."""
+        for piece in _without_preamble(beginning.pop()):
+            yield await self._take(piece)
         gathered: list[Piece] = []
         async for piece in rest:
             gathered.append(piece)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import groupby
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -21,7 +22,7 @@ from shared.errors import ArchiveError, Busy, StorageFailure, TooLarge, Unsuppor
 from shared.services.receive import WHOLE_PART_BYTES, Received, Receiver, Reception, Terms, check_size
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Sequence
+    from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 
     from shared.catalog.keys import ArchiveKey
     from shared.catalog.studies import Committer
@@ -68,6 +69,7 @@ class StowService:
     def __init__(self, stores: Stores, key: ArchiveKey, committer: Committer, max_instance_bytes: int) -> None:
         self._stores, self._committer, self._max_bytes = stores, committer, max_instance_bytes
         self._receiver = Receiver(stores, key, max_instance_bytes)
+        self._load = _Load()
 
     async def store(
         self, parts: AsyncIterator[Part | RefusedPart], *, study_instance_uid: str | None, rules: Rules, replace: bool = False
@@ -96,7 +98,7 @@ class StowService:
             Storage did not take any instance; the same request may succeed later.
         """
         terms = Terms(rules, replace, study_instance_uid, self._stores.clock.now().timestamp())
-        intake = _Intake(self._receiver, self._committer, terms, self._max_bytes)
+        intake = _Intake(self._receiver, self._committer, terms, self._max_bytes, self._load)
         cut_off = False
         try:
             async for part in parts:
@@ -124,6 +126,13 @@ class _Slot:
 
 
 @dataclass(slots=True)
+class _Load:
+    """What all requests of this process are writing at the moment."""
+
+    bytes_under_way: int = 0
+
+
+@dataclass(slots=True)
 class _Intake:
     """The parts of one request: those being written, those to be committed."""
 
@@ -131,9 +140,9 @@ class _Intake:
     committer: Committer
     terms: Terms
     max_bytes: int
+    load: _Load
     slots: list[_Slot] = field(default_factory=list)
     under_way: set[asyncio.Task[None]] = field(default_factory=set)
-    bytes_under_way: int = 0
     uncommitted_bytes: int = 0
     refused: int = 0
 
@@ -149,23 +158,23 @@ class _Intake:
         head, whole = await self._read_head(part)
         slot = _Slot(sum(map(len, head)))
         if whole:
-            self._start(slot, head)
+            self._start(slot, partial(self.receiver.receive_whole, head, self.terms))
             await self._make_room()
         else:
-            await self._receive(slot, self.receiver.receive_stream(head, part.pieces, self.terms))
+            await self._receive(slot, partial(self.receiver.receive_stream, head, part.pieces, self.terms))
             await self.receiver.skip(part.pieces)
         self.slots.append(slot)
         if self.uncommitted_bytes > _MAX_UNCOMMITTED_BYTES:
             await self._commit()
 
-    def _start(self, slot: _Slot, head: list[Piece]) -> None:
-        task = asyncio.ensure_future(self._receive(slot, self.receiver.receive_whole(head, self.terms)))
+    def _start(self, slot: _Slot, receive: Callable[[], Awaitable[Reception]]) -> None:
+        task = asyncio.ensure_future(self._receive(slot, receive))
         self.under_way.add(task)
-        self.bytes_under_way += slot.size
+        self.load.bytes_under_way += slot.size
 
         def end(task: asyncio.Task[None]) -> None:
             self.under_way.discard(task)
-            self.bytes_under_way -= slot.size
+            self.load.bytes_under_way -= slot.size
 
         task.add_done_callback(end)
 
@@ -181,10 +190,10 @@ class _Intake:
                 return pieces, False
         return pieces or [b""], True
 
-    async def _receive(self, slot: _Slot, receiving: Awaitable[Reception]) -> None:
+    async def _receive(self, slot: _Slot, receive: Callable[[], Awaitable[Reception]]) -> None:
         """Receive one instance. Whatever goes wrong with it is its own outcome, and the others go on."""
         try:
-            slot.reception = await receiving
+            slot.reception = await receive()
         except (BodyCutOff, TooLarge):
             raise
         except ArchiveError as error:
@@ -197,7 +206,8 @@ class _Intake:
             self.uncommitted_bytes += encoded_bytes(slot.reception.change)
 
     async def _make_room(self) -> None:
-        while len(self.under_way) > _MAX_PARTS_UNDER_WAY or self.bytes_under_way > _MAX_BYTES_UNDER_WAY:
+        """Wait for one of our own parts while much is under way; so a request always has one, and none waits for another's."""
+        while self.under_way and (len(self.under_way) > _MAX_PARTS_UNDER_WAY or self.load.bytes_under_way > _MAX_BYTES_UNDER_WAY):
             await asyncio.wait(self.under_way, return_when=asyncio.FIRST_COMPLETED)
 
     def abandon(self) -> None:

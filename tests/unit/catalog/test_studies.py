@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from shared.catalog import keys, terms
-from shared.catalog.changes import Outcome, Result
+from shared.catalog.changes import DeleteInstance, Outcome, Result
 from shared.catalog.commit_plan import MAX_CHANGES
 from shared.catalog.cover import Cover
 from shared.catalog.feed import FeedReader
@@ -224,6 +224,25 @@ async def test_a_batch_holds_at_most_what_a_transaction_carries() -> None:
 
 async def test_a_second_change_of_an_instance_waits_in_its_place() -> None:
     clock = memory_stores().clock
-    line = deque(_pending(store_change("1", "1.1", name, clock=clock), name) for name in ["a", "b", "a", "c", "a"])
+    changes = [store_change("1", "1.1", name, clock=clock, replace=True) for name in ["a", "b", "a", "c", "a"]]
+    line = deque(_pending(c, c.sop_instance_uid) for c in changes)
     assert [p.row_key for p in _take_batch(line)] == ["a", "b", "c"]
     assert [p.row_key for p in line] == ["a", "a"]
+
+
+async def test_a_further_store_of_an_instance_joins_unless_something_else_came_between() -> None:
+    clock = memory_stores().clock
+    store = store_change("1", "1.1", "a", clock=clock)
+    delete = DeleteInstance("1.1", "a")
+    line = deque(_pending(c, "a") for c in [store, store, delete, store])
+    assert [p.change for p in _take_batch(line)] == [store, store]
+    assert [p.change for p in line] == [delete, store]
+
+
+async def test_ten_thousand_stores_of_one_instance_cost_a_few_requests() -> None:
+    stores, counts = counting(memory_stores())
+    changes = [store_change("1.2", "1.2.0", "1.2.0.0", clock=stores.clock)] * 10_000
+    results = await make_committer(stores).submit("1.2", changes)
+    outcomes = Counter((r.outcome, r.identical) for r in results if isinstance(r, Result))
+    assert outcomes == {(Outcome.STORED, False): 1, (Outcome.DUPLICATE, True): 9_999}
+    assert counts.total() < 60
