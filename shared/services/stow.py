@@ -143,6 +143,7 @@ class _Intake:
     load: _Load
     slots: list[_Slot] = field(default_factory=list)
     under_way: set[asyncio.Task[None]] = field(default_factory=set)
+    one_ended: asyncio.Event = field(default_factory=asyncio.Event)
     uncommitted_bytes: int = 0
     refused: int = 0
 
@@ -175,6 +176,7 @@ class _Intake:
         def end(task: asyncio.Task[None]) -> None:
             self.under_way.discard(task)
             self.load.bytes_under_way -= slot.size
+            self.one_ended.set()
 
         task.add_done_callback(end)
 
@@ -208,7 +210,8 @@ class _Intake:
     async def _make_room(self) -> None:
         """Wait for one of our own parts while much is under way; so a request always has one, and none waits for another's."""
         while self.under_way and (len(self.under_way) > _MAX_PARTS_UNDER_WAY or self.load.bytes_under_way > _MAX_BYTES_UNDER_WAY):
-            await asyncio.wait(self.under_way, return_when=asyncio.FIRST_COMPLETED)
+            self.one_ended.clear()
+            await self.one_ended.wait()
 
     def abandon(self) -> None:
         for task in self.under_way:
