@@ -14,7 +14,7 @@ import orjson
 from shared.catalog import keys, terms
 from shared.catalog.changes import Change, DeleteInstance, Outcome, Result, StoreInstance
 from shared.catalog.outbox import Action, Commit, FeedChange
-from shared.catalog.records import InstanceRecord, SeriesRecord, StudyRecord
+from shared.catalog.records import InstanceRecord, SeriesRecord, StudyRecord, join_elements
 from shared.ports import Create, Operation, Remove, Replace
 
 if TYPE_CHECKING:
@@ -222,7 +222,7 @@ class _Draft:
                 continue
             if uid in self._series_attributes:
                 attributes = self._series_attributes[uid]
-                new = replace(new, attributes=_join(attributes), modality=_first_text(attributes.get(_MODALITY)))  # noqa: PLW2901 -- the row as it becomes
+                new = replace(new, attributes=join_elements(attributes), modality=_first_text(attributes.get(_MODALITY)))  # noqa: PLW2901 -- the row as it becomes
             if uid in self._newest:
                 new = replace(new, newest=self._newest[uid])  # noqa: PLW2901 -- the row as it becomes
             self._series[uid] = new
@@ -247,7 +247,7 @@ class _Draft:
             _move(per_modality, before, after)
         study = replace(
             study,
-            attributes=_join(self._attributes),
+            attributes=join_elements(self._attributes),
             series_per_modality=per_modality,
             series_count=study.series_count + series_difference,
             instance_count=study.instance_count + instance_difference,
@@ -289,10 +289,6 @@ def _overwrite(kept: dict[str, bytes], offered: Mapping[str, bytes]) -> None:
 
 def _is_empty(element: bytes) -> bool:
     return len(element) <= _EMPTY_ELEMENT_BYTES
-
-
-def _join(fragments: Mapping[str, bytes]) -> bytes:
-    return b"{" + b",".join(b'"%b":%b' % (tag.encode(), fragments[tag]) for tag in sorted(fragments)) + b"}"
 
 
 @lru_cache(maxsize=512)

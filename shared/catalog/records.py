@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import orjson
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from shared.ports import Entity, Scalar
 
 SCHEMA = 1
@@ -23,6 +25,11 @@ DicomJson: TypeAlias = dict[str, dict[str, Any]]
 MAX_INLINE_METADATA = 48 * 1024
 MAX_INLINE_FRAMES = 32 * 1024
 """Bytes above which metadata and frame tables go to the ``metadata`` container instead of the row."""
+
+
+def join_elements(elements: Mapping[str, bytes]) -> bytes:
+    """Make a DICOM JSON object of its elements, in the order of tags."""
+    return b"{" + b",".join(b'"%b":%b' % (tag.encode(), elements[tag]) for tag in sorted(elements)) + b"}"
 
 
 @dataclass(frozen=True, slots=True)

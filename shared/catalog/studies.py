@@ -35,7 +35,7 @@ from collections import deque
 from dataclasses import dataclass, field
 from enum import Enum
 from itertools import count
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from shared.catalog import keys, terms
 from shared.catalog.changes import Change, DeleteInstance, Result, StoreInstance
@@ -45,7 +45,7 @@ from shared.catalog.records import LOCATION, InstanceRecord, SeriesRecord, Study
 from shared.errors import AlreadyPresent, ArchiveError, Busy, NotPresent, OutcomeUnknown, PreconditionFailed, StorageFailure
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Coroutine, Iterable, Sequence
 
     from shared.catalog.cover import Cover
     from shared.catalog.publisher import FeedPublisher
@@ -134,8 +134,8 @@ class Committer:
             line.pending.extend(pending)
         return [await p.outcome() for p in pending]
 
-    def _start(self, work: Any) -> None:
-        task: asyncio.Task[None] = asyncio.get_running_loop().create_task(work)
+    def _start(self, work: Coroutine[None, None, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 

@@ -13,13 +13,13 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import zlib
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
 from shared.catalog.changes import StoreInstance
 from shared.catalog.feed import to_ms
 from shared.catalog.keys import DEFAULT_PARTITION, DICOM, METADATA, ArchiveKey
-from shared.catalog.records import MAX_INLINE_FRAMES, MAX_INLINE_METADATA, InstanceRecord
+from shared.catalog.records import MAX_INLINE_FRAMES, MAX_INLINE_METADATA, InstanceRecord, join_elements
 from shared.dicom.frames import FrameScanner, FrameTable, build_frame_table
 from shared.dicom.header import MAX_HEADER_BYTES
 from shared.dicom.instance import NeedMoreBytes, ParsedInstance, Problem, Rules, parse_instance
@@ -156,6 +156,7 @@ class Receiver:
         }
 
     def _received(self, parsed: ParsedInstance, terms: Terms, name: str, size: int, sha256: bytes, parts: _Parts) -> Received:
+        metadata_blob, frames_blob = len(parts.metadata) > MAX_INLINE_METADATA, len(parts.frames or b"") > MAX_INLINE_FRAMES
         record = InstanceRecord(
             study_instance_uid=parsed.study_instance_uid,
             series_instance_uid=parsed.series_instance_uid,
@@ -166,18 +167,12 @@ class Receiver:
             size_bytes=size,
             sha256=sha256,
             created_ms=to_ms(self._clock.now()),
-            attributes=_join(parsed),
-            metadata_deflated=parts.metadata,
-            metadata_blob=len(parts.metadata) > MAX_INLINE_METADATA,
-            frames=parts.frames,
-            frames_blob=len(parts.frames or b"") > MAX_INLINE_FRAMES,
+            attributes=join_elements(parsed.instance_attributes),
+            metadata_deflated=None if metadata_blob else parts.metadata,
+            metadata_blob=metadata_blob,
+            frames=None if frames_blob else parts.frames,
+            frames_blob=frames_blob,
         )
-        if record.metadata_blob or record.frames_blob:
-            record = replace(
-                record,
-                metadata_deflated=None if record.metadata_blob else parts.metadata,
-                frames=None if record.frames_blob else parts.frames,
-            )
         change = StoreInstance(record, parsed.study_attributes, parsed.series_attributes, terms.replace, terms.began)
         return Received(change, parsed.problems, parsed.multivalued)
 
@@ -258,11 +253,6 @@ def _without_preamble(content: Piece) -> tuple[Piece, ...]:
 
 def _encoded(frames: FrameTable | None) -> bytes | None:
     return frames.encode() if frames is not None else None
-
-
-def _join(parsed: ParsedInstance) -> bytes:
-    elements = (b'"%b":%b' % (tag.encode(), parsed.instance_attributes[tag]) for tag in sorted(parsed.instance_attributes))
-    return b"{" + b",".join(elements) + b"}"
 
 
 async def _read_up_to(rest: AsyncIterator[Piece], wanted: int) -> list[Piece]:
