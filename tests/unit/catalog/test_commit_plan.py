@@ -104,6 +104,12 @@ def test_the_newest_value_wins_and_an_empty_one_does_not() -> None:
     assert (dataset["00100020"]["Value"], dataset["00081030"]["Value"]) == (["P2"], ["HEAD"])
 
 
+def test_attributes_stand_in_the_order_of_tags() -> None:
+    made = plan([store(T00081030=element("LO", "HEAD"))])
+    assert made.study is not None
+    assert list(made.study.dataset()) == ["00080020", "00081030", "00100010", "00100020"]
+
+
 def test_another_patient_in_the_study_is_told() -> None:
     made = plan([store(), store("1.2.3.5", T00100020=element("LO", "P2"))])
     assert [r.patient_differs for r in made.results] == [False, True]

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import zlib
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -14,7 +16,7 @@ from shared.dicom.instance import Rules
 from shared.dicomweb.store_report import Failed, FailureReason, Stored
 from shared.errors import TooLarge, UnsupportedMediaType
 from shared.services import receive
-from shared.services.stow import RefusedPart
+from shared.services.stow import _MAX_BYTES_UNDER_WAY, RefusedPart
 from tests.support.counting import counting
 from tests.support.dicom_builders import make_encapsulated, make_instance, new_uid
 from tests.support.requests import MAX_BYTES, SmallArchive, parts, small_archive
@@ -220,3 +222,31 @@ async def test_a_refused_instance_writes_no_blob() -> None:
     counts.clear()
     await store(archive, instance(SOPInstanceUID=None), b"", b"DICM")
     assert counts["put dicom"] == 0
+
+
+async def test_what_all_requests_together_are_writing_is_bounded() -> None:
+    stores = memory_stores()
+
+    class SlowBlobs:
+        """Lets every other part begin before one is written, and counts those that have begun."""
+
+        now = most = 0
+
+        def __getattr__(self, name: str) -> object:
+            return getattr(stores.blobs, name)
+
+        async def put_built(self, container: str, name: str, build: Any) -> Any:
+            self.now += 1
+            self.most = max(self.most, self.now)
+            for _ in range(200):
+                await asyncio.sleep(0)
+            self.now -= 1
+            return await stores.blobs.put_built(container, name, build)
+
+    blobs = SlowBlobs()
+    archive = await small_archive(replace(stores, blobs=blobs))  # type: ignore[arg-type]
+    requests, part = 3, b"no DICOM, but large".ljust(2 * 1024 * 1024)
+    for _ in range(2):  # the second time shows that the room is given back
+        blobs.most = 0
+        await asyncio.gather(*[store(archive, *[part] * 20, piece_bytes=len(part)) for _ in range(requests)])
+        assert 8 <= blobs.most <= _MAX_BYTES_UNDER_WAY // len(part) + requests
