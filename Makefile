@@ -17,7 +17,7 @@ PY     := $(VENV)/bin/python
 # A stamp says that what stands in its prerequisites is installed, so that the second time costs nothing.
 RUNTIME_STAMP := $(VENV)/.runtime-installed
 DEV_STAMP     := $(VENV)/.dev-installed
-NODE_STAMP    := node_modules/.installed
+NODE_STAMPS   := node_modules/.package-lock.json localhost/fhir/node_modules/.package-lock.json
 INSTALL := $(PY) -m pip install --disable-pip-version-check --require-hashes
 
 CODE := function_app.py functions shared localhost samples tools tests
@@ -30,7 +30,7 @@ help:  ## list the targets
 
 setup: $(RUNTIME_STAMP)  ## make .venv and install the locked requirements
 
-setup-tests: $(DEV_STAMP) $(NODE_STAMP)  ## install what tests and checks need besides, the storage emulator too
+setup-tests: $(DEV_STAMP) $(NODE_STAMPS)  ## install what tests and checks need besides, storage emulator and FHIR server too
 
 run: setup  ## store the sample study and serve it; PORT=, DATA=, INBOX=, STORE=embedded|azurite, ARGS=
 	@$(PY) -m localhost --port $(PORT) --data $(DATA) --inbox $(INBOX) --when-ready samples.welcome $(if $(STORE),--store $(STORE)) $(ARGS)
@@ -62,7 +62,7 @@ lock: $(DEV_STAMP)  ## compile the locked requirements anew from pyproject.toml;
 	    --no-header --no-emit-index-url -q $(ARGS) -o requirements-dev.txt
 
 clean:  ## remove what was installed; DATA and INBOX stay
-	rm -rf $(VENV) node_modules .cache build
+	rm -rf $(VENV) node_modules localhost/fhir/node_modules .cache build
 
 $(VENV)/bin/pip:
 	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed, and none was found. Install it, or say PYTHON=/path/to/python3."; exit 1; }
@@ -81,8 +81,11 @@ $(DEV_STAMP): requirements-dev.txt requirements-worker.txt | $(VENV)/bin/pip
 	$(INSTALL) --no-deps --ignore-requires-python -r requirements-worker.txt
 	@touch $(RUNTIME_STAMP) $@
 
-$(NODE_STAMP): package.json package-lock.json
-	@command -v npm >/dev/null || { echo "The tests need Node 20 with npm, for the storage emulator. The archive itself does not."; exit 1; }
-	@echo "Installing the storage emulator (only this first time)"
-	npm ci --no-progress
+# npm writes these itself when all is there; localhost/node.py asks for the same ones.
+node_modules/.package-lock.json: package-lock.json package.json
+localhost/fhir/node_modules/.package-lock.json: localhost/fhir/package-lock.json localhost/fhir/package.json
+$(NODE_STAMPS):
+	@command -v npm >/dev/null || { echo "The tests need Node 20 with npm, for storage emulator and FHIR server. The archive itself does not."; exit 1; }
+	@echo "Installing the Node packages of $(<D) (only this first time)"
+	cd $(<D) && npm ci --no-progress
 	@touch $@

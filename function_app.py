@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 
 import azure.functions as func
 
-from functions import capabilities, changefeed, delete, ingest, qido, settle, stow, wado
+from functions import capabilities, changefeed, delete, fhir_sync, ingest, qido, settle, stow, wado
 from functions._http import Edge
 from shared.access import Access, ClosedAccess, access_for
+from shared.adapters.fhir_http import open_fhir
 from shared.adapters.stores import open_stores
 from shared.errors import NotConfigured
 from shared.services.archive import Archive
@@ -20,18 +21,20 @@ from shared.settings import Settings, StorageSettings
 from shared.telemetry import install_guard
 
 if TYPE_CHECKING:
+    from shared.fhir.server import FhirServer
     from shared.ports import Stores
 
 
-def create_app(settings: Settings, stores: Stores, access: Access) -> func.FunctionApp:
-    """Compose the function app on a set of stores."""
-    archive, edge = Archive(stores, settings), Edge(settings, access)
+def create_app(settings: Settings, stores: Stores, access: Access, fhir: FhirServer | None = None) -> func.FunctionApp:
+    """Compose the function app on a set of stores, and on a FHIR server where one is to be kept in step."""
+    archive, edge = Archive(stores, settings, fhir), Edge(settings, access)
     blueprints = (
         stow.blueprint(archive, edge),
         qido.blueprint(archive, edge),
         wado.blueprint(archive, edge),
         delete.blueprint(archive, edge),
         changefeed.blueprint(archive, edge),
+        fhir_sync.blueprint(archive, edge),
         capabilities.blueprint(archive, edge),
         ingest.blueprint(archive, settings.inbox_trigger),
         settle.blueprint(archive),
@@ -56,7 +59,7 @@ def _compose() -> func.FunctionApp:
     install_guard()
     try:
         settings = Settings.from_environment()
-        return create_app(settings, open_stores(settings.storage), access_for(settings))
+        return create_app(settings, open_stores(settings.storage), access_for(settings), open_fhir(settings.fhir))
     except NotConfigured as error:
         return closed_app(str(error))
 

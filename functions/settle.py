@@ -10,7 +10,7 @@ from shared.settings import STORAGE_CONNECTION
 from shared.telemetry import FailureGuard
 
 _POISON = SETTLE_QUEUE + "-poison"
-_EVERY_FIVE_MINUTES = "30 */5 * * * *"
+_EVERY_FIVE_MINUTES, _EVERY_FIVE_MINUTES_LATER = "30 */5 * * * *", "0 */5 * * * *"
 
 
 def blueprint(archive: Archive) -> func.Blueprint:
@@ -32,5 +32,15 @@ def blueprint(archive: Archive) -> func.Blueprint:
         del timer
         with FailureGuard():
             await (await archive.open()).sweep.sweep()
+
+    @bp.timer_trigger(arg_name="timer", schedule=_EVERY_FIVE_MINUTES_LATER)
+    async def sweep_fhir(timer: func.TimerRequest) -> None:
+        del timer
+        with FailureGuard():
+            fhir = (await archive.open()).fhir
+            if fhir is not None:
+                await fhir.operations.check_server()
+                await fhir.sync.sweep()
+                await fhir.requeue.go_on()
 
     return bp

@@ -1,6 +1,7 @@
 """Run the function app on this machine: ``python -m localhost --port 7071 --data data``.
 
-Prints one line ``ready http://127.0.0.1:PORT`` when it serves; everything else goes to the error stream.
+Prints one line ``ready http://127.0.0.1:PORT`` when it serves, and with FHIR a second, ``fhir BASE-URL``; everything else goes to the error
+stream.
 Exit codes: 0 after SIGTERM or Ctrl-C, 1 where it cannot start, 2 for wrong arguments or an occupied port.
 """
 
@@ -14,11 +15,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from localhost.data_folder import own_data_folder
+from localhost.fhir_server import chosen_fhir
 from localhost.host import NOT_MIRRORED, EngineName, HostChoices, run
 from localhost.logs import log_to_stderr
 from localhost.memory import keep_large_buffers
 from localhost.problems import PortOccupied, StartupProblem
-from localhost.server import event_loop_factory, listen
+from localhost.server import event_loop_factory, listen, url_of
 from localhost.storage import Store, chosen_store
 from shared.access import open_for_local_host
 from shared.errors import ArchiveError
@@ -60,8 +62,12 @@ def _run(chosen: argparse.Namespace) -> None:
         _say(NOT_MIRRORED)
         keep_large_buffers()
         inbox_folder = chosen.inbox and chosen.inbox.resolve()
-        choices = HostChoices(chosen.app.resolve(), chosen.store, chosen.engine, chosen.when_ready)
-        with chosen_store(chosen.store, data_folder, inbox_folder), asyncio.Runner(loop_factory=event_loop_factory()) as runner:
+        with (
+            chosen_store(chosen.store, data_folder, inbox_folder),
+            chosen_fhir(data_folder / "fhir", url_of(listener), wanted=not chosen.no_fhir) as fhir_url,
+            asyncio.Runner(loop_factory=event_loop_factory()) as runner,
+        ):
+            choices = HostChoices(chosen.app.resolve(), chosen.store, chosen.engine, chosen.when_ready, fhir_url)
             runner.run(run(choices, listener))
 
 
@@ -72,7 +78,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--store", type=Store, choices=list(Store), default=Store.EMBEDDED, help="which storage (default: %(default)s)")
     parser.add_argument("--empty", action="store_true", help="remove what the data directory holds, first")
     parser.add_argument("--engine", type=EngineName, choices=list(EngineName), default=EngineName.DIRECT, help="who runs the functions")
-    parser.add_argument("--no-fhir", action="store_true", help="without a FHIR server (there is none yet)")
+    parser.add_argument("--no-fhir", action="store_true", help="without a FHIR server; FHIR_BASE_URL names one to use instead of our own")
     parser.add_argument("--no-viewer", action="store_true", help="without a viewer (there is none yet)")
     parser.add_argument("--inbox", type=Path, metavar="DIR", help="folder that stands for the inbox container (embedded store)")
     parser.add_argument("--when-ready", metavar="MODULE", help="module to run once the host serves; its argument is the URL")

@@ -19,7 +19,7 @@ from localhost.host_json import read_host_options
 from localhost.http import HostApplication
 from localhost.memory import forget_startup_objects
 from localhost.routing import RouteTable
-from localhost.server import ADDRESS, WebServer
+from localhost.server import WebServer, url_of
 from localhost.storage import Store
 from localhost.triggers import BlobPoller, QueueListener, Timer, read_blob_event
 from shared.adapters.stores import close_stores, open_stores, prepare_stores, watch_inbox
@@ -59,12 +59,21 @@ class EngineName(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class HostChoices:
-    """What the command line chose; ``when_ready`` is a module to run with the service's URL once it serves."""
+    """What the command line chose.
+
+    Attributes
+    ----------
+    when_ready
+        A module to run with the service's URL once it serves.
+    fhir_url
+        Base URL of the FHIR server that the app is pointed at; said once it serves.
+    """
 
     app_folder: Path
     store: Store
     engine: EngineName
     when_ready: str | None = None
+    fhir_url: str | None = None
 
 
 async def run(choices: HostChoices, listener: socket.socket) -> None:
@@ -92,8 +101,10 @@ async def run(choices: HostChoices, listener: socket.socket) -> None:
         await stack.enter_async_context(server.serving())
         _stop_on_signals(stop)  # again: the worker core's web server has taken them
         forget_startup_objects()
-        url = f"http://{ADDRESS}:{listener.getsockname()[1]}"
+        url = url_of(listener)
         print(f"ready {url}", flush=True)  # noqa: T201 -- the line that callers wait for
+        if choices.fhir_url is not None:
+            print(f"fhir {choices.fhir_url}", flush=True)  # noqa: T201 -- for callers too
         if choices.when_ready is not None:
             await stack.enter_async_context(_running_module(choices.when_ready, url))
         await stop.wait()

@@ -52,6 +52,11 @@ def listen(port: int) -> socket.socket:
     return listener
 
 
+def url_of(listener: socket.socket) -> str:
+    """Give the address at which a listening socket serves."""
+    return f"http://{ADDRESS}:{listener.getsockname()[1]}"
+
+
 def event_loop_factory() -> Callable[[], asyncio.AbstractEventLoop]:
     """Give uvloop's factory where it is installed, else asyncio's."""
     if importlib.util.find_spec("uvloop") is None:

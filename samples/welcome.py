@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import os
 import sys
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -30,7 +31,7 @@ def main(url: str) -> int:
         if status != http.client.OK:
             _say(f"The service answered {status}.")
             return 1
-    _say(_greeting(url, study_instance_uid, files[0]))
+    _say(greeting(url, study_instance_uid, files[0]))
     return 0
 
 
@@ -60,15 +61,24 @@ def _call(url: str, method: str, path: str, body: bytes | None = None, headers: 
         connection.close()
 
 
-def _greeting(url: str, study_instance_uid: str, file: Path) -> str:
+def greeting(url: str, study_instance_uid: str, file: Path) -> str:
+    """Give what to try with the service, with the FHIR server of the environment, and with a file of the study."""
     return f"""
 The archive serves DICOMweb at {url}/v2. Try, in another terminal:
 
   store a file    curl -X PUT -H 'Content-Type: application/dicom' --data-binary @{_shown(file)} {url}/v2/studies
   search          curl '{url}/v2/studies?PatientName=Sample*'
   fetch metadata  curl {url}/v2/studies/{study_instance_uid}/metadata
-
+{_fhir_hint(study_instance_uid)}
 Ctrl-C stops it; what was stored stays."""
+
+
+def _fhir_hint(study_instance_uid: str) -> str:
+    """Give the line that shows the study in FHIR, where the host is kept in step with a FHIR server."""
+    fhir_url = os.environ.get("FHIR_BASE_URL", "").rstrip("/")
+    if not fhir_url:
+        return ""
+    return f"  see it in FHIR  curl '{fhir_url}/ImagingStudy?identifier=urn:dicom:uid%7Curn:oid:{study_instance_uid}'\n"
 
 
 def _shown(file: Path) -> Path:

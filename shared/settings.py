@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import os
-import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, TypeAlias, TypeVar
-from urllib.parse import urlsplit
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
-from shared.errors import NotConfigured
+from shared.fhir_settings import FhirSettings, fhir_settings
+from shared.settings_source import MARK_OF_AZURE, Source, base_url, boolean, one_of, positive, seconds
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
 StorageKind: TypeAlias = Literal["embedded", "azure"]
 InboxTrigger: TypeAlias = Literal["event-grid", "queue"]
-T = TypeVar("T")
 
 STORAGE_CONNECTION = "STORAGE"
 """Name that the triggers' connection settings begin with, too."""
@@ -24,7 +22,7 @@ STORAGE_CONNECTION = "STORAGE"
 
 def runs_on_azure(environment: Mapping[str, str] | None = None) -> bool:
     """Tell whether this process carries the mark of an Azure function app."""
-    return "WEBSITE_INSTANCE_ID" in (os.environ if environment is None else environment)
+    return MARK_OF_AZURE in (os.environ if environment is None else environment)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +76,8 @@ class Settings:
         Largest instance that is taken.
     inbox_trigger
         How blobs in the inbox are announced.
+    fhir
+        The FHIR server to keep in step; None keeps none.
     """
 
     storage: StorageSettings
@@ -88,6 +88,7 @@ class Settings:
     settle_delay_seconds: float = 60.0
     max_instance_bytes: int = 2_147_483_647
     inbox_trigger: InboxTrigger = "event-grid"
+    fhir: FhirSettings | None = None
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] | None = None) -> Settings:
@@ -98,59 +99,29 @@ class Settings:
         NotConfigured
             Settings are missing or wrong; the message names all of them, without their values.
         """
-        source = _Source(os.environ if environment is None else environment)
+        source = Source(os.environ if environment is None else environment)
+        public_base_url = source.parse("PUBLIC_BASE_URL", base_url, None)
         settings = cls(
             storage=_storage(source),
             authority=source.get("AUTHORITY"),
             audience=source.get("AUDIENCE"),
-            public_base_url=source.parse("PUBLIC_BASE_URL", _base_url, None),
+            public_base_url=public_base_url,
             cors_allowed_origins=source.parse("CORS_ALLOWED_ORIGINS", _origins, ()),
-            settle_delay_seconds=source.parse("SETTLE_DELAY", _seconds, 60.0),
-            max_instance_bytes=source.parse("MAX_INSTANCE_BYTES", _positive, 2_147_483_647),
-            inbox_trigger=source.parse("INBOX_TRIGGER", _inbox_trigger, "event-grid"),
+            settle_delay_seconds=source.parse("SETTLE_DELAY", seconds(3600), 60.0),
+            max_instance_bytes=source.parse("MAX_INSTANCE_BYTES", positive, 2_147_483_647),
+            inbox_trigger=source.parse("INBOX_TRIGGER", one_of("event-grid", "queue"), "event-grid"),
+            fhir=fhir_settings(source, public_base_url),
         )
         source.complain()
         return settings
 
 
-class _Source:
-    """The variables, and what was wrong with those read so far."""
-
-    def __init__(self, environment: Mapping[str, str]) -> None:
-        self._environment = environment
-        self._problems: list[str] = []
-
-    @property
-    def on_azure(self) -> bool:
-        return runs_on_azure(self._environment)
-
-    def get(self, name: str) -> str | None:
-        return self._environment.get(name, "").strip() or None
-
-    def parse(self, name: str, parser: Callable[[str], T], default: T) -> T:
-        text = self.get(name)
-        if text is None:
-            return default
-        try:
-            return parser(text)
-        except ValueError as error:
-            self.reject(f"{name} {error}")
-            return default
-
-    def reject(self, problem: str) -> None:
-        self._problems.append(problem)
-
-    def complain(self) -> None:
-        if self._problems:
-            raise NotConfigured("The service is not configured: " + "; ".join(self._problems) + ".")
-
-
-def _storage(source: _Source) -> StorageSettings:
+def _storage(source: Source) -> StorageSettings:
     data_dir = source.get("STORAGE_DATA_DIR")
     return _embedded(source, Path(data_dir)) if data_dir else _azure(source)
 
 
-def _embedded(source: _Source, data_dir: Path) -> StorageSettings:
+def _embedded(source: Source, data_dir: Path) -> StorageSettings:
     if source.on_azure:
         source.reject("STORAGE_DATA_DIR is for a local run: a function app's disk does not last")
     inbox_dir = source.get("STORAGE_INBOX_DIR")
@@ -158,11 +129,11 @@ def _embedded(source: _Source, data_dir: Path) -> StorageSettings:
         kind="embedded",
         data_dir=data_dir,
         inbox_dir=Path(inbox_dir) if inbox_dir else None,
-        merge_writes=source.parse("STORAGE_MERGE_WRITES", _boolean, default=True),
+        merge_writes=source.parse("STORAGE_MERGE_WRITES", boolean, default=True),
     )
 
 
-def _azure(source: _Source) -> StorageSettings:
+def _azure(source: Source) -> StorageSettings:
     uris = {service: source.get(f"{STORAGE_CONNECTION}__{service}ServiceUri") for service in ("blob", "table", "queue")}
     connection_string = source.get(STORAGE_CONNECTION)
     missing = [f"{STORAGE_CONNECTION}__{service}ServiceUri" for service, uri in uris.items() if uri is None]
@@ -178,45 +149,8 @@ def _azure(source: _Source) -> StorageSettings:
     )
 
 
-def _base_url(text: str) -> str:
-    parts = urlsplit(text)
-    if parts.scheme not in {"http", "https"} or not parts.netloc or parts.query or parts.fragment:
-        raise ValueError("must be an http(s) URL without query")
-    return text.rstrip("/")
-
-
 def _origins(text: str) -> tuple[str, ...]:
     origins = tuple(origin.strip() for origin in text.split(",") if origin.strip())
     if "*" in origins:
         raise ValueError("must list origins; a wildcard is not taken")
     return origins
-
-
-_SECONDS = re.compile(r"[0-9]{1,9}(\.[0-9]{1,9})?", re.ASCII)
-_WHOLE_NUMBER = re.compile(r"[0-9]{1,18}", re.ASCII)
-
-
-def _seconds(text: str) -> float:
-    if not _SECONDS.fullmatch(text) or not 0 < float(text) <= 3600:
-        raise ValueError("must be above 0 and at most 3600 seconds")
-    return float(text)
-
-
-def _positive(text: str) -> int:
-    if not _WHOLE_NUMBER.fullmatch(text) or int(text) == 0:
-        raise ValueError("must be a whole number above 0")
-    return int(text)
-
-
-def _boolean(text: str) -> bool:
-    if text.lower() not in {"true", "false"}:
-        raise ValueError("must be true or false")
-    return text.lower() == "true"
-
-
-def _inbox_trigger(text: str) -> InboxTrigger:
-    if text == "event-grid":
-        return "event-grid"
-    if text == "queue":
-        return "queue"
-    raise ValueError("must be event-grid or queue")

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from types import TracebackType
 
-GUARDED = ("pydicom", "py.warnings", "uvicorn", "asyncio", "azure.", "fastapi", "PIL", "concurrent.futures")
+GUARDED = ("pydicom", "py.warnings", "uvicorn", "asyncio", "azure.", "fastapi", "PIL", "concurrent.futures", "urllib3", "msal")
 """Beginnings of the names of loggers whose records lose their text."""
 
 SILENCED = ("uvicorn.access", "azure.core.pipeline.policies.http_logging_policy")

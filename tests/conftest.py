@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 import pytest
 
 from tests.support.azurite import running_azurite
+from tests.support.fhir import running_fhir_server
 from tests.support.host import RunningHost, running_host
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from localhost.azurite import Azurite
+    from localhost.fhir_server import FhirServer
 
 
 class HostKind(NamedTuple):
@@ -53,4 +55,11 @@ def host(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
 def azurite(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Azurite]:
     """Start the storage emulator; it is shared by all tests, each of which keeps to names of its own."""
     with running_azurite(tmp_path_factory.mktemp("azurite")) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def fhir_server() -> Iterator[FhirServer]:
+    """Start the local FHIR server, empty; it is shared by all tests, each of which keeps to identifiers and ids of its own."""
+    with running_fhir_server() as running:
         yield running

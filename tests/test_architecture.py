@@ -41,6 +41,12 @@ CATCH_ALL_STANDS_IN: Final = {
 }
 ENVIRONMENT_IS_READ_IN: Final = "shared/settings.py"
 
+FHIR_MODEL: Final = re.compile(r"fhir\.resources\.R4B\.[a-z]+(\.[A-Z]\w*)?")
+"""The models of the library's root are of R5, whose elements differ."""
+SLOW_TO_IMPORT: Final = ("azure.identity", "fhir", "requests", "urllib3")
+MAY_BE_SLOW: Final = {"shared/adapters/bounded_http.py", "shared/adapters/fhir_exchange.py"}
+"""Imported by others when the first request is sent."""
+
 REASONED_IGNORE: Final = re.compile(r"# (type: ignore\[[a-z, -]+\]|noqa: [A-Z]+\d+(, ?[A-Z]+\d+)*)\s+(# |--? )?\w")
 
 LARGEST_MODULE_LINES: Final = 450
@@ -115,6 +121,30 @@ def test_an_import_inside_a_function_says_what_it_avoids(name: str) -> None:
     functions = [node for node in ast.walk(tree(name)) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
     inner = {line for function in functions for _, line in imports(function)}
     assert not [line for line in inner if "#" not in lines[line - 1] and not lines[line - 2].lstrip().startswith("#")]
+
+
+@pytest.mark.parametrize("name", source_files(*OURS))
+def test_fhir_models_are_those_of_r4(name: str) -> None:
+    models = [module for module, _ in imports(tree(name)) if begins_with(module, ("fhir",))]
+    assert all(map(FHIR_MODEL.fullmatch, models))
+
+
+def imports_at_once(node: ast.AST) -> Iterator[str]:
+    """Give every module that is imported when the module is, unless only for the type checker."""
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef):
+            continue
+        if isinstance(child, ast.If) and ast.unparse(child.test) == "TYPE_CHECKING":
+            continue
+        if isinstance(child, ast.Import | ast.ImportFrom):
+            yield from (module for module, _ in imports(child))
+        yield from imports_at_once(child)
+
+
+@pytest.mark.parametrize("name", source_files(*DEPLOYED))
+def test_what_is_slow_to_import_waits_until_it_is_needed(name: str) -> None:
+    slow = [module for module in imports_at_once(tree(name)) if begins_with(module, SLOW_TO_IMPORT)]
+    assert not slow or name in MAY_BE_SLOW
 
 
 @pytest.mark.parametrize("name", source_files(*DEPLOYED, "localhost", "samples", "tools"))

@@ -50,9 +50,9 @@ class Recorder(Mapping[str, str]):
 
 
 def settings_that_are_read() -> set[str]:
-    """Ask for every variable, of either kind of storage."""
+    """Ask for every variable, of either kind of storage, with FHIR."""
     asked: set[str] = set()
-    for values in ({}, {"STORAGE_DATA_DIR": "data"}):
+    for values in ({}, {"STORAGE_DATA_DIR": "data"}, {"FHIR_BASE_URL": "https://archive.example"}):
         recorder = Recorder(values)
         with suppress(NotConfigured):  # what is missing was asked for
             Settings.from_environment(recorder)

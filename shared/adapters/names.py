@@ -4,7 +4,7 @@ from __future__ import annotations
 
 DICOM, INBOX = "dicom", "inbox"
 CONTAINERS = (DICOM, "metadata", INBOX, "inbox-rejected", "archive")
-TABLES = ("catalog", "search", "feed", "jobs")
+TABLES = ("catalog", "search", "feed", "jobs", "fhirsync", "fhirsyncissues")
 INBOX_EVENTS = "inbox-events"
 """Queue of the blobs that appeared in ``inbox``; on Azure, Event Grid fills it where the network is private."""
 QUEUES = ("settle", "settle-poison", INBOX_EVENTS, "inbox-events-poison")

@@ -1,16 +1,17 @@
 """Settle messages: every commit is covered by one, so that somebody finishes what a dead process began.
 
 A settle message names a study's partition (a hash, nothing else) and becomes visible after the settle delay.
-Its handler publishes what is left in the study's outbox. One message covers all that this process commits on
-the study during the first third of the delay: a commit sent later than that might take effect after the
-message was handled, so it sends its own.
+Its handler publishes what is left in the study's outbox, and looks whether FHIR is in step; a look that comes too
+early is put off by a message that says until when. One message covers all that this process commits on the study
+during the first third of the delay: a commit sent later than that might take effect after the message was handled,
+so it sends its own.
 """
 
 from __future__ import annotations
 
 import time
 from collections import OrderedDict
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import orjson
 
@@ -25,13 +26,21 @@ if TYPE_CHECKING:
 _REMEMBERED = 10_000
 
 
-def encode_settle_message(partition_key: str) -> str:
+class SettleMessage(NamedTuple):
+    """A settle message: the study's PartitionKey, and the time (Unix milliseconds) that a look was put off to, if it was."""
+
+    partition_key: str
+    next_ms: int | None = None
+
+
+def encode_settle_message(partition_key: str, next_ms: int | None = None) -> str:
     """Write the body of a settle message."""
-    return orjson.dumps({"schema": 1, "partition": partition_key}).decode()
+    put_off = {} if next_ms is None else {"next": next_ms}
+    return orjson.dumps({"schema": 1, "partition": partition_key, **put_off}).decode()
 
 
-def decode_settle_message(body: str) -> str:
-    """Read the body of a settle message; give the study's PartitionKey.
+def decode_settle_message(body: str) -> SettleMessage:
+    """Read the body of a settle message.
 
     Raises
     ------
@@ -44,8 +53,8 @@ def decode_settle_message(body: str) -> str:
         message = None
     if not isinstance(message, dict) or message.get("schema") != 1 or not isinstance(message.get("partition"), str):
         raise InvalidRequest("A message of the settle queue must be an object with schema 1 and a partition.")
-    partition: str = message["partition"]
-    return partition
+    put_off = message.get("next")
+    return SettleMessage(message["partition"], put_off if isinstance(put_off, int) else None)
 
 
 class Cover:
@@ -69,3 +78,8 @@ class Cover:
     async def send(self, partition_key: str) -> None:
         """Send a settle message for the study."""
         await self._queues.send(SETTLE_QUEUE, encode_settle_message(partition_key), delay_seconds=self._delay)
+
+    async def send_at(self, partition_key: str, now_ms: int, next_ms: int) -> None:
+        """Send a message that is seen at ``next_ms``, and carries it."""
+        delay_seconds = max(next_ms - now_ms, 0) / 1000
+        await self._queues.send(SETTLE_QUEUE, encode_settle_message(partition_key, next_ms), delay_seconds=delay_seconds)

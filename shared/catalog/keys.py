@@ -7,7 +7,7 @@ in the rows.
 Tables and their keys
     catalog   ``{data partition}~{h(study)}`` | ``study``, ``series~…``, ``instance~…~…``, ``outbox~{version}``
     search    ``{data partition}~{h(field, folded value)}`` | the study's sort key, or ``h(study)`` under UIDs
-    jobs      ``sweep`` | ``cursor``
+    jobs      ``sweep`` | ``cursor``; ``fhir`` | ``circuit``, ``last-sync``, ``rebuild``, ``retry~{class}``
     feed      ``feed`` | ``head``, ``event~{sequence}``, ``published~{study partition}~{version}``
 """
 

@@ -250,6 +250,8 @@ FRAMES = (*LOCATION, "frames", "attributes")
 """Columns to retrieve frames."""
 METADATA = (*_IDENTITY, "blob_name", "metadata", "metadata_blob")
 """Columns to answer ``/metadata``."""
+FACTS = (*METADATA, "sop_class_uid", "created_ms", "size_bytes")
+"""Columns to project a study to FHIR."""
 SLIM = _IDENTITY
 """Columns to put instances in order."""
 SEARCH = (*_IDENTITY, "sop_class_uid", "transfer_syntax_uid", "created_ms", "attributes", "blob_name", "metadata_blob")

@@ -27,7 +27,9 @@ from shared.services.wado import WadoService
 
 if TYPE_CHECKING:
     from shared.catalog.keys import ArchiveKey
+    from shared.fhir.server import FhirServer
     from shared.ports import Stores
+    from shared.services.fhir import FhirServices
     from shared.settings import Settings
 
 
@@ -45,16 +47,18 @@ class Services:
     ingest: IngestService
     settle: SettleService
     sweep: SweepService
+    fhir: FhirServices | None
 
 
 class Archive:
     """Opens the archive once for this process."""
 
-    def __init__(self, stores: Stores, settings: Settings) -> None:
-        self._stores, self._settings = stores, settings
+    def __init__(self, stores: Stores, settings: Settings, fhir: FhirServer | None = None) -> None:
+        self._stores, self._settings, self._fhir = stores, settings, fhir
         self._services: Services | None = None
         self._opening = asyncio.Lock()
-        self.health = HealthService(stores, self._check_self)
+        checks = {"archive": self._check_self} | ({"fhir": self._check_fhir} if self._has_fhir else {})
+        self.health = HealthService(stores, checks)
 
     async def open(self) -> Services:
         """Give the services; the first call reads the archive's key.
@@ -78,6 +82,16 @@ class Archive:
         if (await services.sweep.state()).held:
             raise Busy("the sweeper holds, as too many blobs are named by no row; an operator has to look")
 
+    @property
+    def _has_fhir(self) -> bool:
+        return self._fhir is not None and self._settings.fhir is not None
+
+    async def _check_fhir(self) -> None:
+        """Say what keeps FHIR from being kept in step."""
+        fhir = (await self.open()).fhir
+        if fhir is not None:
+            await fhir.operations.check()
+
     def _make(self, key: ArchiveKey) -> Services:
         stores, settings = self._stores, self._settings
         cover = Cover(stores.queues, settings.settle_delay_seconds)
@@ -86,6 +100,8 @@ class Archive:
         reader = CatalogReader(stores.tables, key)
         stow = StowService(stores, key, committer, settings.max_instance_bytes)
         metadata = MetadataService(reader, stores.blobs)
+        fhir = self._make_fhir(key, cover, reader)
+        sync = fhir.sync if fhir else None
         return Services(
             stow=stow,
             qido=QidoService(stores, key),
@@ -95,6 +111,14 @@ class Archive:
             delete=DeleteService(stores.tables, reader, committer),
             changefeed=ChangeFeedService(FeedReader(stores.tables), reader, metadata),
             ingest=IngestService(stores, stow),
-            settle=SettleService(stores.tables, publisher, cover),
-            sweep=SweepService(stores, key, cover),
+            settle=SettleService(stores.tables, publisher, cover, sync),
+            sweep=SweepService(stores, key, cover, fhir=sync),
+            fhir=fhir,
         )
+
+    def _make_fhir(self, key: ArchiveKey, cover: Cover, reader: CatalogReader) -> FhirServices | None:
+        if self._fhir is None or self._settings.fhir is None:
+            return None
+        from shared.services.fhir import make_fhir  # noqa: PLC0415 -- the mapping costs a cold start, and many have no FHIR server
+
+        return make_fhir(self._stores, key, cover, reader, self._fhir, self._settings.fhir)

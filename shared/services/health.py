@@ -1,4 +1,4 @@
-"""Health: whether the stores can be reached, and whether the archive on them works."""
+"""Health: whether the stores can be reached, and whether what stands on them works."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from shared.catalog.keys import CATALOG, DICOM, SETTLE_QUEUE
 from shared.errors import ArchiveError
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Mapping
     from datetime import datetime
 
     from shared.ports import Stores
@@ -35,13 +35,13 @@ class Check:
 
 
 class HealthService:
-    """Probes blob, table and queue stores, and the archive on them.
+    """Probes blob, table and queue stores, and what stands on them.
 
-    ``check_archive`` raises where something keeps the archive from working.
+    ``checks`` are probes by name; each raises where something keeps its part from working.
     """
 
-    def __init__(self, stores: Stores, check_archive: Callable[[], Awaitable[None]]) -> None:
-        self._stores, self._check_archive = stores, check_archive
+    def __init__(self, stores: Stores, checks: Mapping[str, Callable[[], Awaitable[None]]]) -> None:
+        self._stores, self._checks = stores, checks
         self._report: tuple[datetime, tuple[Check, ...]] | None = None
 
     async def report(self) -> tuple[Check, ...]:
@@ -57,7 +57,7 @@ class HealthService:
             "blobs": s.blobs.check(DICOM),
             "tables": s.tables.check(CATALOG),
             "queues": s.queues.check(SETTLE_QUEUE),
-            "archive": self._check_archive(),
+            **{name: check() for name, check in self._checks.items()},
         }
         return tuple(await asyncio.gather(*[_check(name, probe) for name, probe in probes.items()]))
 

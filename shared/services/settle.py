@@ -1,4 +1,4 @@
-"""Finishing what a commit began: publish what is left in a study's outbox. Not: when to retry (the queue's)."""
+"""Finishing what a commit began: publish what is left in a study's outbox, then bring FHIR in step. Not: when to retry (the queue's)."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from shared.errors import Busy, InvalidRequest, StorageFailure
 if TYPE_CHECKING:
     from shared.catalog.publisher import FeedPublisher
     from shared.ports import TableStore
+    from shared.services.fhir_sync import FhirSyncService
 
 _log = logging.getLogger(__name__)
 
@@ -18,32 +19,34 @@ _log = logging.getLogger(__name__)
 class SettleService:
     """Handles settle messages."""
 
-    def __init__(self, tables: TableStore, publisher: FeedPublisher, cover: Cover) -> None:
-        self._tables, self._publisher, self._cover = tables, publisher, cover
+    def __init__(self, tables: TableStore, publisher: FeedPublisher, cover: Cover, fhir: FhirSyncService | None = None) -> None:
+        self._tables, self._publisher, self._cover, self._fhir = tables, publisher, cover, fhir
 
     async def settle(self, body: str) -> None:
-        """Publish until the study's outbox reads empty; where that fails, send a delayed successor.
+        """Publish until the study's outbox reads empty; where that fails, send a delayed successor. Then look whether FHIR is in step.
 
         Raises
         ------
         InvalidRequest
             The message is not ours.
-        StorageFailure
-            The successor could not be sent either: the queue delivers this message again.
+        StorageFailure, Busy
+            The successor could not be sent either, or FHIR not looked at: the queue delivers this message again.
         """
-        partition_key = decode_settle_message(body)
+        partition_key, next_ms = decode_settle_message(body)
         try:
             while await self._publisher.publish_outbox(partition_key):
                 pass
         except (StorageFailure, Busy) as error:
             _log.warning("settling is put off", extra={"error": type(error).__name__})
             await self._cover.send(partition_key)
+        if self._fhir is not None:
+            await self._fhir.look(partition_key, next_ms)
         await self._tables.durable()
 
     async def revive(self, body: str) -> None:
         """Send a settle message that ended in the poison queue again; one that is not ours is dropped."""
         try:
-            partition_key = decode_settle_message(body)
+            partition_key, _ = decode_settle_message(body)
         except InvalidRequest:
             _log.error("a foreign message in the settle queue was dropped")
             return

@@ -6,8 +6,8 @@ to, read after the listing, does not name it. A commit names only blobs of the l
 can still be named. If over a tenth of a slice (and more than a handful) would go, something else is wrong: nothing
 goes, and health turns red until an operator looked.
 
-Once for each study met it also looks for outbox rows that are left, and clears published markers that are over
-30 days old.
+Once for each study met it also looks for outbox rows that are left and for a version that is not in FHIR yet, and
+clears published markers that are over 30 days old.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from shared.catalog.cover import Cover
     from shared.ports import BlobInfo, Scalar, Stores
+    from shared.services.fhir_sync import FhirSyncService
 
 SLICES = 256
 MIN_AGE = timedelta(hours=24)
@@ -55,9 +56,16 @@ class SweepState:
 class SweepService:
     """Walks the archive, a slice at a time."""
 
-    def __init__(self, stores: Stores, key: ArchiveKey, cover: Cover, data_partition: str = DEFAULT_PARTITION) -> None:
+    def __init__(
+        self,
+        stores: Stores,
+        key: ArchiveKey,
+        cover: Cover,
+        data_partition: str = DEFAULT_PARTITION,
+        fhir: FhirSyncService | None = None,
+    ) -> None:
         self._blobs, self._tables, self._clock = stores.blobs, stores.tables, stores.clock
-        self._key, self._cover, self._data_partition = key, cover, data_partition
+        self._key, self._cover, self._data_partition, self._fhir = key, cover, data_partition, fhir
 
     async def state(self) -> SweepState:
         """Read where the sweeper stands."""
@@ -131,6 +139,8 @@ class SweepService:
                 break
             else:
                 await self._clear_markers(partition_key)
+                if self._fhir is not None and await self._fhir.is_behind(partition_key):
+                    await self._cover.send(partition_key)
 
     async def _clear_markers(self, partition_key: str) -> None:
         """Clear old markers of a study whose outbox is empty: nobody will look for them any more."""

@@ -23,12 +23,19 @@ _STOP_SECONDS = 30
 
 @dataclass
 class RunningHost:
-    """A host that serves; ``log`` grows with what it writes to its error stream."""
+    """A host that serves; ``log`` grows with what it writes to its error stream.
+
+    Attributes
+    ----------
+    fhir_url
+        Base URL of the FHIR server it writes to; empty without.
+    """
 
     process: subprocess.Popen[str]
     url: str
     data_folder: Path
     log: list[str] = field(default_factory=list)
+    fhir_url: str = ""
 
     @property
     def port(self) -> int:
@@ -53,6 +60,7 @@ def host_command(
     store: Literal["embedded", "azurite", "azure"] = "embedded",
     app_folder: Path = PROJECT_FOLDER,
     port: int = 0,
+    fhir: bool = False,
     more: Sequence[str] = (),
 ) -> list[str]:
     """Give the command line of a host, with the interpreter that the engine needs."""
@@ -62,7 +70,8 @@ def host_command(
 
         interpreter = str(worker_core_python())
     choices = {"--port": port, "--data": data_folder, "--engine": engine, "--store": store, "--app": app_folder}
-    return [interpreter, "-m", "localhost", *(str(word) for pair in choices.items() for word in pair), *more]
+    flags = () if fhir else ("--no-fhir",)
+    return [interpreter, "-m", "localhost", *(str(word) for pair in choices.items() for word in pair), *flags, *more]
 
 
 @contextmanager
@@ -73,6 +82,7 @@ def running_host(
     store: Literal["embedded", "azurite", "azure"] = "embedded",
     app_folder: Path = PROJECT_FOLDER,
     port: int = 0,
+    fhir: bool = False,
     settings: Mapping[str, str] | None = None,
     more: Sequence[str] = (),
 ) -> Iterator[RunningHost]:
@@ -82,12 +92,14 @@ def running_host(
     ----------
     data_folder
         Where it keeps its data; the same folder again finds what is there.
+    fhir
+        With a FHIR server: one of its own, or that of ``FHIR_BASE_URL`` in ``settings``.
     settings
         App settings on top of the environment.
     more
         Further arguments of the command line.
     """
-    command = host_command(data_folder, engine=engine, store=store, app_folder=app_folder, port=port, more=more)
+    command = host_command(data_folder, engine=engine, store=store, app_folder=app_folder, port=port, fhir=fhir, more=more)
     environment = {**os.environ, **(settings or {})}
     process = subprocess.Popen(  # noqa: S603 -- our own command
         command, cwd=PROJECT_FOLDER, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
@@ -96,7 +108,9 @@ def running_host(
     reader = threading.Thread(target=_collect, args=(process, log), daemon=True)
     reader.start()
     try:
-        host = RunningHost(process, _ready_url(process, log), data_folder, log)
+        host = RunningHost(process, _address(process, log, "ready"), data_folder, log)
+        if fhir:
+            host.fhir_url = _address(process, log, "fhir")
         yield host
         host.stop()
     finally:
@@ -114,14 +128,15 @@ def _collect(process: subprocess.Popen[str], log: list[str]) -> None:
         log.extend(process.stderr)
 
 
-def _ready_url(process: subprocess.Popen[str], log: list[str]) -> str:
+def _address(process: subprocess.Popen[str], log: list[str], what: str) -> str:
+    """Read the line that names an address; the host is ended where it does not come."""
     assert process.stdout is not None
     deadline = threading.Timer(_READY_SECONDS, process.kill)
     deadline.start()
     line = process.stdout.readline()
     deadline.cancel()
-    if not line.startswith("ready "):
+    if not line.startswith(f"{what} "):
         process.kill()
         process.wait()
-        raise AssertionError("The host did not get ready:\n" + "".join(log))
+        raise AssertionError(f"The host did not say '{what}':\n" + "".join(log))
     return line.split()[1]

@@ -14,6 +14,7 @@ ROOT: Final = Path(__file__).resolve().parents[2]
 
 SLOW: Final = (
     "PIL",
+    "azure.identity",
     "fhir",
     "numpy",
     "openjpeg",
@@ -21,16 +22,25 @@ SLOW: Final = (
     "pylibjpeg",
     "requests",
     "rle",
+    "shared.adapters.fhir_connection",
+    "urllib3",
 )
-"""Codecs, rendering, FHIR models: imported where first needed."""
+"""Codecs, rendering, FHIR models, the client of the FHIR server: imported where first needed."""
 
+WITH_FHIR: Final = {
+    "FHIR_BASE_URL": "http://127.0.0.1:9/fhir",
+    "FHIR_CANONICAL": "https://archive.example/fhir",
+    "FHIR_PATIENT_ID_SYSTEM": "https://archive.example/patient-id",
+    "FHIR_ACCESSION_SYSTEM": "https://archive.example/accession",
+    "PUBLIC_BASE_URL": "https://archive.example",
+}
 REPORT: Final = "import json, sys; import function_app; print(json.dumps(sorted(sys.modules)))"
 
 
 @pytest.fixture(scope="module")
 def modules(tmp_path_factory: pytest.TempPathFactory) -> set[str]:
     """Names of all modules after a fresh interpreter has imported the app."""
-    environment = {"STORAGE_DATA_DIR": str(tmp_path_factory.mktemp("data"))}
+    environment = {"STORAGE_DATA_DIR": str(tmp_path_factory.mktemp("data")), **WITH_FHIR}
     command = [sys.executable, "-c", REPORT]
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=True, timeout=60)  # noqa: S603 -- our own
     return set(json.loads(done.stdout.splitlines()[-1]))

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from shared.adapters.names import TABLES
 from shared.telemetry import install_guard
 from tests.support.app_client import AppClient
 from tests.support.dicom_builders import make_instance
@@ -106,7 +107,7 @@ async def test_the_canary_is_in_no_key_name_or_message() -> None:
     await client.store(GOOD)
     database: Any = client.stores.tables
     read = database._database.read
-    keys = [row for table in ("catalog", "search", "feed", "jobs") for row in read(f"SELECT pk, rk FROM table_{table}")]  # noqa: S608 -- our own
+    keys = [row for table in TABLES for row in read(f"SELECT pk, rk FROM table_{table}")]  # noqa: S608 -- our own
     messages = list(read("SELECT body FROM messages"))
     names = [b.name for c in ("dicom", "metadata") async for page in client.stores.blobs.list(c) for b in page]
     assert len(keys) > 20

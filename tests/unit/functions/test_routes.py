@@ -76,6 +76,24 @@ def test_a_path_and_method_lead_to_exactly_one_function(client: AppClient, versi
     assert found[0].name == (expected or "zz_fallback")
 
 
+OPERATORS_PATHS = {
+    "health/check": {"GET": "check_health", "HEAD": "check_health"},
+    "fhir-sync/status": {"GET": "read_fhir_status", "HEAD": "read_fhir_status"},
+    "fhir-sync/issues": {"GET": "read_fhir_issues", "HEAD": "read_fhir_issues"},
+    f"fhir-sync/preview/{UID}": {"GET": "preview_fhir_study", "HEAD": "preview_fhir_study"},
+    "fhir-sync/retry": {"POST": "retry_fhir_studies"},
+    "fhir-sync/rebuild": {"POST": "rebuild_fhir_studies"},
+    "fhir-sync/preview": {},
+    "fhir-sync": {},
+}
+
+
+@pytest.mark.parametrize(("path", "method"), list(product(OPERATORS_PATHS, METHODS)))
+def test_a_path_without_a_version_leads_to_exactly_one_function_too(client: AppClient, path: str, method: str) -> None:
+    expected = OPERATORS_PATHS[path].get(method)
+    assert matching(client.routes, path, method) == ([expected] if expected else [])
+
+
 @pytest.mark.parametrize(
     "path",
     [
@@ -110,7 +128,17 @@ def test_every_http_function_declares_a_right_and_only_two_are_public(client: Ap
 
 
 @pytest.mark.parametrize(
-    ("prefix", "action"), [("store_", "write"), ("search_", "read"), ("retrieve_", "read"), ("delete_", "delete"), ("read_", "read")]
+    ("prefix", "action"),
+    [
+        ("store_", "write"),
+        ("search_", "read"),
+        ("retrieve_", "read"),
+        ("delete_", "delete"),
+        ("read_", "read"),
+        ("preview_", "read"),
+        ("retry_", "write"),
+        ("rebuild_", "write"),
+    ],
 )
 def test_a_function_asks_for_the_right_of_its_transaction(client: AppClient, prefix: str, action: str) -> None:
     actions = {handler.route.action for name, handler in http_handlers(client).items() if name.startswith(prefix)}
@@ -135,7 +163,7 @@ def test_our_own_matcher_of_templates_agrees_with_the_hosts(client: AppClient) -
     ours = RouteTable()
     for handler in http_handlers(client).values():
         ours.add(handler.route)
-    for path in (*(f"v2/{p}" for p in PATHS), "v2/studies/1/2", "v9/studies", "health/check", "Health/Check"):
+    for path in (*(f"v2/{p}" for p in PATHS), *OPERATORS_PATHS, "v2/studies/1/2", "v9/studies", "Health/Check"):
         expected = tuple(sorted(m for m in METHODS if matching(client.routes, path, m)))
         assert ours.methods_for(path) == expected
 

@@ -59,7 +59,7 @@ async def test_a_failing_handler_sends_a_successor(stores: Stores) -> None:
 async def test_a_poisoned_message_is_sent_again(stores: Stores) -> None:
     await make_service(stores).revive(encode_settle_message("1~study"))
     (message,) = await stores.queues.receive(SETTLE_QUEUE)
-    assert decode_settle_message(message.body) == "1~study"
+    assert decode_settle_message(message.body).partition_key == "1~study"
 
 
 @pytest.mark.parametrize("body", ["", "{", "[]", '{"schema":2,"partition":"x"}', '{"schema":1}', '{"schema":1,"partition":7}'])

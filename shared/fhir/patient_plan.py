@@ -1,0 +1,145 @@
+"""Which Patient a study belongs to on the FHIR server, and what we may write there.
+
+The EHR owns the patient: one that we did not make is linked, not edited (unless the policy says otherwise). One of
+ours says what the newest of its studies say; each study's saying is kept, so that the order in which studies come
+does not matter.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from shared.dicom.text import fold
+from shared.fhir.identity import is_owned
+from shared.fhir.issues import Issue, IssueClass, IssueCode, StudyRejected
+from shared.fhir.lookup import find, reference_to, version_of
+from shared.fhir.merging import merge_patient, overwrite_patient, same, without_server_meta
+from shared.fhir.plan import Planned, create, unchanged, update
+from shared.fhir.state import WrittenResource
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from shared.fhir.identity import Draft
+    from shared.fhir.json_text import Resource
+    from shared.fhir.server import Capabilities, FhirServer
+    from shared.fhir_settings import FhirSettings
+
+_MOST_HOPS = 3
+_TAG = "PatientID"
+
+
+@dataclass(frozen=True, slots=True)
+class PatientPlan:
+    """The study's patient, and what was odd about it."""
+
+    planned: Planned
+    issues: Sequence[Issue]
+
+
+async def plan_patient(
+    draft: Draft, said: Sequence[Resource], server: FhirServer, settings: FhirSettings, capabilities: Capabilities
+) -> PatientPlan:
+    """Plan a study's patient.
+
+    Parameters
+    ----------
+    draft
+        The Patient as this study describes it.
+    said
+        What all studies of the patient say, this one too, newest last.
+
+    Raises
+    ------
+    StudyRejected
+        There is no such patient and the policy makes none, there are several, or it is evidently another person.
+    """
+    matches = (await find(server, [draft.identity]))[draft.identity]
+    if len(matches) > 1:
+        raise _rejected(IssueCode.MULTIPLE_MATCHES, IssueClass.FHIR, _ids(matches))
+    if not matches:
+        if settings.patient_policy == "link":
+            raise StudyRejected(Issue(IssueClass.FHIR, IssueCode.PATIENT_NOT_FOUND, _TAG), recheck=True)
+        return PatientPlan(create(draft.identity, merge_patient(draft.resource, said), capabilities), ())
+    current = await _survivor(matches[0], server)
+    issues = _guard(current, draft.resource, settings)
+    return PatientPlan(_plan_existing(draft, current, said, settings), issues)
+
+
+def _plan_existing(draft: Draft, current: Resource, said: Sequence[Resource], settings: FhirSettings) -> Planned:
+    owned = is_owned(current, settings.canonical)
+    known = WrittenResource(draft.identity.system, draft.identity.value, reference_to(current), version_of(current), digest="", owned=owned)
+    if settings.patient_policy == "link" or (settings.patient_policy == "create" and not owned):
+        return unchanged(known)
+    wanted = overwrite_patient(current, draft.resource) if not owned else merge_patient(current, said)
+    if settings.patient_policy == "overwrite" and owned:
+        wanted = overwrite_patient(wanted, draft.resource)
+    if same(wanted, current):
+        return unchanged(known)
+    planned = update(draft.identity, known.reference, known.version, wanted)
+    planned.resource = replace(planned.resource, owned=owned)
+    return planned
+
+
+async def plan_left_patient(reference: str, server: FhirServer, canonical: str) -> Planned | None:
+    """Plan for a Patient of ours that no study refers to any more: it becomes inactive."""
+    current = await server.read(reference)
+    if current is None or not is_owned(current, canonical) or current.get("active") is False:
+        return None
+    known = WrittenResource("", "", reference, version_of(current), digest="")
+    return update(known.identity, reference, known.version, {**without_server_meta(current), "active": False})
+
+
+async def _survivor(patient: Resource, server: FhirServer) -> Resource:
+    """Follow a merge in the EHR to the patient that is left."""
+    for _ in range(_MOST_HOPS):
+        replaced_by = [link["other"].get("reference", "") for link in patient.get("link", []) if link.get("type") == "replaced-by"]
+        if not replaced_by:
+            return patient
+        following = await server.read(_relative(replaced_by[0]))
+        if following is None or following.get("resourceType") != "Patient":
+            raise _rejected(IssueCode.PATIENT_NOT_FOUND, IssueClass.FHIR)
+        patient = following
+    if any(link.get("type") == "replaced-by" for link in patient.get("link", [])):
+        raise _rejected(IssueCode.PATIENT_INACTIVE_CHAIN, IssueClass.FHIR)
+    return patient
+
+
+def _relative(reference: str) -> str:
+    """Give ``Patient/id`` of a relative, versioned or absolute reference: we ask nobody but our own server."""
+    parts = reference.partition("/_history/")[0].split("/")
+    return "/".join(parts[-2:])
+
+
+def _guard(current: Resource, described: Resource, settings: FhirSettings) -> Sequence[Issue]:
+    """Notice that an identifier leads to another person: birth date and family name both differ."""
+    if not (_birth_dates_differ(current, described) and _families_differ(current, described)):
+        return ()
+    mismatch = Issue(IssueClass.FHIR, IssueCode.PATIENT_MISMATCH, "PatientName")
+    if settings.patient_mismatch == "block":
+        raise StudyRejected(mismatch)
+    return (replace(mismatch, issue_class=IssueClass.VALUE_WARNING),)
+
+
+def _birth_dates_differ(current: Resource, described: Resource) -> bool:
+    one, other = str(current.get("birthDate") or ""), str(described.get("birthDate") or "")
+    return bool(one and other) and not one.startswith(other) and not other.startswith(one)
+
+
+def _families_differ(current: Resource, described: Resource) -> bool:
+    theirs, ours = _families(current), _families(described)[:1]
+    return bool(theirs and ours) and ours[0] not in theirs
+
+
+def _families(patient: Resource) -> list[str]:
+    names: Any = patient.get("name", [])
+    return [fold(name["family"]) for name in names if isinstance(name, dict) and name.get("family")]
+
+
+def _ids(resources: Sequence[Resource]) -> str:
+    return ", ".join(sorted(reference_to(resource) for resource in resources))
+
+
+def _rejected(code: IssueCode, issue_class: IssueClass, diagnostics: str = "") -> StudyRejected:
+    return StudyRejected(Issue(issue_class, code, _TAG, diagnostics=diagnostics))

@@ -1,0 +1,1 @@
+"""Unit tests of the synchronisation with FHIR, in virtual time."""
