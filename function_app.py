@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import azure.functions as func
 
 from functions import capabilities, changefeed, delete, fhir_sync, ingest, qido, settle, stow, wado
-from functions._http import Edge
+from functions._http import Edge, Guards
 from shared.access import Access, ClosedAccess, access_for
 from shared.adapters.fhir_http import open_fhir
 from shared.adapters.stores import open_stores
@@ -25,9 +25,11 @@ if TYPE_CHECKING:
     from shared.ports import Stores
 
 
-def create_app(settings: Settings, stores: Stores, access: Access, fhir: FhirServer | None = None) -> func.FunctionApp:
+def create_app(
+    settings: Settings, stores: Stores, access: Access, fhir: FhirServer | None = None, guards: Guards | None = None
+) -> func.FunctionApp:
     """Compose the function app on a set of stores, and on a FHIR server where one is to be kept in step."""
-    archive, edge = Archive(stores, settings, fhir), Edge(settings, access)
+    archive, edge = Archive(stores, settings, fhir), Edge(settings, access, guards or Guards())
     blueprints = (
         stow.blueprint(archive, edge),
         qido.blueprint(archive, edge),

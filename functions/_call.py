@@ -41,6 +41,8 @@ class Call:
         """Parameters of the route's template, percent-decoded."""
         self.query_string: str = scope["query_string"].decode("latin-1")
         """As it was sent."""
+        self.studies: list[str] = []
+        """Study Instance UIDs that the handler found concerned, beside the one that the path names: for the audit trail."""
 
     @property
     def wants_body(self) -> bool:

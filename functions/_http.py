@@ -1,39 +1,44 @@
-"""The only code that knows the HTTP trigger's request and response types.
+"""The only code, with ``_reply``, that knows the HTTP trigger's request and response types.
 
 A handler is ``async def name(call: Call) -> Answer``. ``Edge.route`` registers it under its name, template,
 methods and right, as the ``async def f(req: Request) -> Response`` that the host wants. What happens to a request:
 
-1. the right is checked, before anything else and before storage is touched;
+1. the right is checked, before anything else and before storage is touched; then how much the caller asks at once;
 2. the query string passes the guard;
 3. the handler answers, or raises;
 4. the first piece of a streamed body is pulled, so that what can fail early fails with a status;
 5. an ArchiveError becomes its status, with a problem document; anything else becomes 500, and only its class,
-   its place in the code and the operation id are logged.
+   its place in the code and the operation id are logged;
+6. the access goes into the audit trail, be it refused; a public route's does not, unless refused.
 
 A HEAD request runs its GET handler; a streamed body is not begun.
 """
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import re
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import aclosing
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import PurePath
+from time import perf_counter
 from traceback import extract_tb
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 import azure.functions as func
 
 from functions._answers import Answer, problem
 from functions._call import Call
 from functions._headers import Cors, Header, encode
+from functions._reply import Reply
 from functions._routes import Route, RouteTable
-from shared.access import Access, DataAction
+from shared.access import ANYBODY, Access, DataAction
+from shared.audit import AccessRecord, AuditTrail
 from shared.dicomweb.resources import SUPPORTED_VERSIONS
 from shared.dicomweb.search_query import check_query_string
-from shared.errors import ArchiveError, Busy, Category, NotConfigured
+from shared.errors import ArchiveError, Busy, Category, NotConfigured, TooManyRequests, Unauthorized
+from shared.limits import CallerLimits
 from shared.ports import Piece
 from shared.settings import Settings
 from shared.telemetry import operation_id
@@ -54,6 +59,7 @@ STATUS = {
     Category.CONFLICT: 409,
     Category.TOO_LARGE: 413,
     Category.UNSUPPORTED: 415,
+    Category.EXCESSIVE: 429,
     Category.BUSY: 503,
     Category.FAULT: 500,
 }
@@ -71,11 +77,26 @@ Handler: TypeAlias = Callable[[Call], Awaitable[Answer]]
 Entry: TypeAlias = Callable[[Request], Awaitable[Response]]
 
 
+@dataclass(frozen=True, slots=True)
+class Guards:
+    """What every request passes, beside the check of its right; None leaves a guard out.
+
+    ``observe`` is told of each answer: the route, the status and the seconds until the answer began.
+    """
+
+    limits: CallerLimits | None = None
+    audit: AuditTrail | None = None
+    observe: Callable[[Route, int, float], None] | None = None
+
+
+_NO_GUARDS = Guards()
+
+
 class Edge:
     """Registers handlers, and does for each request what is alike for all."""
 
-    def __init__(self, settings: Settings, access: Access) -> None:
-        self._settings, self._access = settings, access
+    def __init__(self, settings: Settings, access: Access, guards: Guards = _NO_GUARDS) -> None:
+        self._settings, self._access, self._guards = settings, access, guards
         self.cors = Cors(settings.cors_allowed_origins)
         self.routes = RouteTable()
 
@@ -108,25 +129,84 @@ class Edge:
 
         async def entry(req: Request) -> Response:
             call = Call(req.scope, req.receive, self._settings.public_base_url)
-            try:
-                await self._access.authorize(route.action, call.headers.get("authorization"))
-                check_query_string(call.query_string)
-                answer = await handler(call)
-                first, rest = await _begin(answer, call)
-            except ArchiveError as error:
-                answer = _refusal(error, call, route)
-                first, rest = await _begin(answer, call)
-            except Exception as error:  # noqa: BLE001  # the edge: whatever was not foreseen becomes 500, and only its class is logged
-                answer = _failure(error, call, route)
-                first, rest = await _begin(answer, call)
+            passage = _Passage(call, route, self._guards, self._access)
+            answer = await passage.answer(handler)
             common = _VERSIONED if versioned or _VERSION_ROOT.match(call.path_parameters.get("path", "")) else _ALWAYS
             headers = [*common, *self.cors.answer(call.headers.get("origin")), *_headers(answer)]
-            return _Reply(answer.status, headers, first if call.wants_body else b"", rest)
+            return Reply(answer.status, headers, passage.first if call.wants_body else b"", passage.rest, passage.leave)
 
         entry.__name__ = entry.__qualname__ = route.name
         entry.__doc__ = handler.__doc__
         entry.route = route  # type: ignore[attr-defined]  # for the test that every HTTP function names its right
         return entry
+
+
+class _Passage:
+    """One request's way through the guards to its handler and back.
+
+    Attributes
+    ----------
+    first, rest
+        The answer's body: its first piece, and what follows.
+    leave
+        To be called when the answer has been sent.
+    """
+
+    def __init__(self, call: Call, route: Route, guards: Guards, access: Access) -> None:
+        self._call, self._route, self._guards, self._access = call, route, guards, access
+        self._operation = operation_id(call.headers.get("traceparent"))
+        self._caller = ANYBODY
+        self.first: Piece = b""
+        self.rest: AsyncIterator[Piece] | None = None
+        self.leave: Callable[[], None] = _nothing
+
+    async def answer(self, handler: Handler) -> Answer:
+        """Answer the request, whatever happens."""
+        started = perf_counter()
+        answer = await self._handle(handler)
+        if self._guards.audit is not None:
+            answer = await self._recorded(answer, self._guards.audit)
+        if self._guards.observe is not None:
+            self._guards.observe(self._route, answer.status, perf_counter() - started)
+        return answer
+
+    async def _handle(self, handler: Handler) -> Answer:
+        call, route = self._call, self._route
+        try:
+            self._caller = await self._access.authorize(route.action, call.headers.get("authorization"))
+            if self._guards.limits is not None:
+                self.leave = self._guards.limits.admit(self._caller)
+            check_query_string(call.query_string)
+            return await self._begin(await handler(call))
+        except ArchiveError as error:
+            return await self._begin(_refusal(error, call, route, self._operation))
+        except Exception as error:  # noqa: BLE001  # the edge: whatever was not foreseen becomes 500, and only its class is logged
+            return await self._begin(_failure(error, call, route, self._operation))
+
+    async def _begin(self, answer: Answer) -> Answer:
+        self.first, self.rest = await _begin(answer, self._call)
+        return answer
+
+    async def _recorded(self, answer: Answer, audit: AuditTrail) -> Answer:
+        """Give the answer on once the access is in the audit trail; a refusal instead where it must be and cannot."""
+        call, route = self._call, self._route
+        if route.action is DataAction.PUBLIC and answer.status not in {401, 403}:
+            return answer
+        studies = tuple(dict.fromkeys((*filter(None, (call.path_parameters.get("study"),)), *call.studies)))
+        access = AccessRecord(
+            datetime.now(UTC), self._caller, route.name, call.method, route.action, studies, answer.status, self._operation
+        )
+        try:
+            await audit.record(access)
+        except ArchiveError as error:
+            if isinstance(self.rest, AsyncGenerator):
+                await self.rest.aclose()
+            return await self._begin(_refusal(error, call, route, self._operation))
+        return answer
+
+
+def _nothing() -> None:
+    """Do nothing."""
 
 
 def _headers(answer: Answer) -> list[Header]:
@@ -148,73 +228,21 @@ async def _begin(answer: Answer, call: Call) -> tuple[Piece, AsyncIterator[Piece
     return await anext(answer.body, b""), answer.body
 
 
-def _refusal(error: ArchiveError, call: Call, route: Route) -> Answer:
+def _refusal(error: ArchiveError, call: Call, route: Route, operation: str) -> Answer:
     status = STATUS[error.category]
-    operation = operation_id(call.headers.get("traceparent"))
     level = logging.WARNING if status >= 500 else logging.INFO
     _log.log(level, "%s %s answered %d (%s), operation %s", call.method, route.readable, status, type(error).__name__, operation)
     answer = problem(status, str(error), operation)
     if status == 503 and not isinstance(error, NotConfigured):
         answer.headers["retry-after"] = str(error.retry_after_seconds if isinstance(error, Busy) else 5)
+    if isinstance(error, TooManyRequests):
+        answer.headers["retry-after"] = str(error.retry_after_seconds)
+    if isinstance(error, Unauthorized) and error.challenge:
+        answer.headers["www-authenticate"] = error.challenge
     return answer
 
 
-def _failure(error: Exception, call: Call, route: Route) -> Answer:
-    operation = operation_id(call.headers.get("traceparent"))
+def _failure(error: Exception, call: Call, route: Route, operation: str) -> Answer:
     where = " < ".join(f"{PurePath(f.filename).name}:{f.lineno}" for f in reversed(extract_tb(error.__traceback__)[-4:]))
     _log.error("%s %s failed with %s at %s, operation %s", call.method, route.readable, type(error).__name__, where, operation)
     return problem(500, "The service failed in a way that was not foreseen; the operation id finds it in the log.", operation)
-
-
-_UNWATCHED_PIECES = 8
-"""So many pieces of a body are sent before anybody looks whether the caller is still there."""
-
-
-class _Reply(Response):
-    """A response of one piece, or of a first piece and more to come.
-
-    The pieces go to the server as they are: joining them would copy every byte once more.
-    """
-
-    def __init__(self, status: int, headers: list[Header], first: Piece, rest: AsyncIterator[Piece] | None) -> None:
-        self.status_code = status
-        self.raw_headers = headers
-        self.background = None
-        self.body = first
-        self._rest = rest
-
-    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:  # noqa: ARG002  # an ASGI application's
-        """Send it, as an ASGI application."""
-        await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
-        if self._rest is None:
-            await send({"type": "http.response.body", "body": self.body})
-            return
-        async with aclosing(_watched(self._rest, receive)) as pieces:
-            await send({"type": "http.response.body", "body": self.body, "more_body": True})
-            async for piece in pieces:
-                await send({"type": "http.response.body", "body": piece, "more_body": True})
-            await send({"type": "http.response.body", "body": b""})
-
-
-async def _watched(pieces: AsyncIterator[Piece], receive: Callable[[], Awaitable[Any]]) -> AsyncGenerator[Piece]:
-    """Give the pieces on, until they end or the caller goes away."""
-    gone: asyncio.Task[None] | None = None
-    sent = 0
-    try:
-        async for piece in pieces:
-            yield piece
-            sent += 1
-            if sent == _UNWATCHED_PIECES:
-                gone = asyncio.ensure_future(_disconnect(receive))
-            if gone is not None and gone.done():
-                return
-    finally:
-        if gone is not None:
-            gone.cancel()
-        if isinstance(pieces, AsyncGenerator):
-            await pieces.aclose()
-
-
-async def _disconnect(receive: Callable[[], Awaitable[Any]]) -> None:
-    while (await receive())["type"] != "http.disconnect":
-        pass

@@ -7,6 +7,7 @@ a mark of Azure is present. Checking tokens is not part of this version, so a de
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Protocol
 
@@ -30,11 +31,33 @@ class DataAction(StrEnum):
     PUBLIC = "public"
 
 
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who asks: an id that stays the same from token to token (empty: nobody in particular), and what a token says of it."""
+
+    subject: str = ""
+    name: str = ""
+
+
+ANYBODY = Caller()
+"""Who asks where nobody has to say who it is."""
+
+
 class Access(Protocol):
     """Decides on one request."""
 
-    async def authorize(self, action: DataAction, authorization: str | None) -> None:
-        """Return where the bearer of ``authorization`` (that header's value) has the action; raise otherwise."""
+    async def authorize(self, action: DataAction, authorization: str | None) -> Caller:
+        """Give the bearer of ``authorization`` (that header's value), who has the action; raise otherwise.
+
+        Raises
+        ------
+        Unauthorized
+            There is no token, or it is none that we take.
+        Forbidden
+            The bearer lacks the action.
+        NotConfigured
+            The service is closed.
+        """
         ...
 
 
@@ -44,7 +67,7 @@ class ClosedAccess:
     def __init__(self, reason: str) -> None:
         self._reason = reason
 
-    async def authorize(self, action: DataAction, authorization: str | None) -> None:  # noqa: ARG002  # the same for all
+    async def authorize(self, action: DataAction, authorization: str | None) -> Caller:  # noqa: ARG002  # the same for all
         """Refuse.
 
         Raises
@@ -58,8 +81,9 @@ class ClosedAccess:
 class OpenAccess:
     """Allows everything: the local host's, on loopback only."""
 
-    async def authorize(self, action: DataAction, authorization: str | None) -> None:
+    async def authorize(self, action: DataAction, authorization: str | None) -> Caller:  # noqa: ARG002  # the same for all
         """Allow."""
+        return ANYBODY
 
 
 class _LocalHost:

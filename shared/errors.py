@@ -10,6 +10,7 @@ ArchiveError
 ├── UnsupportedMediaType
 ├── TooLarge
 ├── Unauthorized, Forbidden
+├── TooManyRequests           a caller asks too much at once
 ├── NotConfigured             the operator has something to set first
 ├── Busy                      try again later
 └── StorageFailure            what a storage adapter reports
@@ -38,6 +39,7 @@ class Category(StrEnum):
     CONFLICT = "conflict"
     TOO_LARGE = "too-large"
     UNSUPPORTED = "unsupported"
+    EXCESSIVE = "excessive"
     BUSY = "busy"
     FAULT = "fault"
 
@@ -95,15 +97,45 @@ class TooLarge(ArchiveError):
 
 
 class Unauthorized(ArchiveError):
-    """The caller did not say who it is."""
+    """The caller did not say who it is.
+
+    Parameters
+    ----------
+    message
+        What is wrong with the token; nothing of the token itself.
+    challenge
+        Sent as ``WWW-Authenticate``.
+    """
 
     category = Category.UNAUTHORIZED
+
+    def __init__(self, message: str, challenge: str = "") -> None:
+        super().__init__(message)
+        self.challenge = challenge
 
 
 class Forbidden(ArchiveError):
     """The caller lacks the data action."""
 
     category = Category.FORBIDDEN
+
+
+class TooManyRequests(ArchiveError):
+    """The caller has more requests in work, or sends them faster, than it may.
+
+    Parameters
+    ----------
+    message
+        Which limit.
+    retry_after_seconds
+        Sent as ``Retry-After``.
+    """
+
+    category = Category.EXCESSIVE
+
+    def __init__(self, message: str, retry_after_seconds: int = 1) -> None:
+        super().__init__(message)
+        self.retry_after_seconds = retry_after_seconds
 
 
 class NotConfigured(ArchiveError):

@@ -25,6 +25,8 @@ HANDLERS_MAY_IMPORT: Final = (
     "functions",
     "orjson",
     "shared.access",
+    "shared.audit",
+    "shared.limits",
     "shared.catalog.keys",  # names of containers and queues that triggers bind to
     "shared.dicom",  # values that services take: levels, rules
     "shared.dicomweb",
