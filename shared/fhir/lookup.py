@@ -31,11 +31,16 @@ async def find(server: FhirServer, identities: Iterable[Identity], more: Mapping
     """
     found: dict[Identity, list[Resource]] = {}
     for batch in _batches(identities):
-        tokens = ",".join(token for identity in batch for token in _tokens(identity))
-        resources = await server.search(batch[0].resource_type, {"identifier": tokens, **(more or {})}, count=2 * len(batch))
-        for identity in batch:
-            found[identity] = [resource for resource in resources if carries(resource, identity)]
+        found |= await _find_batch(server, batch, more or {})
     return found
+
+
+async def _find_batch(server: FhirServer, batch: Sequence[Identity], more: Mapping[str, str]) -> dict[Identity, list[Resource]]:
+    tokens, page = ",".join(token for identity in batch for token in _tokens(identity)), 2 * len(batch)
+    resources = await server.search(batch[0].resource_type, {"identifier": tokens, **more}, count=page)
+    if len(resources) >= page and len(batch) > 1:  # many of one may have kept out the others
+        return {k: v for identity in batch for k, v in (await _find_batch(server, [identity], more)).items()}
+    return {identity: [resource for resource in resources if carries(resource, identity)] for identity in batch}
 
 
 def carries(resource: Resource, identity: Identity) -> bool:

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from shared.fhir.identity import origin_system
 from shared.fhir.json_text import canonical, compact, means_the_same
 
 if TYPE_CHECKING:
@@ -152,7 +153,7 @@ def _merge_instance(ours: Resource, theirs: Resource) -> Resource:
     return {**{name: value for name, value in theirs.items() if name not in _OUR_INSTANCE_FIELDS}, **ours}
 
 
-def merge_patient(current: Resource, said: Sequence[Mapping[str, Any]]) -> Resource:
+def merge_patient(current: Resource, said: Sequence[Mapping[str, Any]], canonical_root: str) -> Resource:
     """Bring a Patient of ours up to what its studies say.
 
     Parameters
@@ -161,6 +162,8 @@ def merge_patient(current: Resource, said: Sequence[Mapping[str, Any]]) -> Resou
         From the server; the draft itself where there is none yet.
     said
         What the studies say, newest last: each element is set by the newest that has it, and none is emptied.
+    canonical_root
+        Root of our own code systems.
     """
     merged = without_server_meta(current)
     for elements in said:
@@ -172,9 +175,27 @@ def merge_patient(current: Resource, said: Sequence[Mapping[str, Any]]) -> Resou
                 merged[name] = _set_by_key(merged.get(name, []), elements[name], key)
         if security := elements.get("meta", {}).get("security"):
             merged["meta"] = {**merged.get("meta", {}), "security": _merge_list(merged.get("meta", {}).get("security", []), [], security)}
-    if merged.get("active") is False:
-        del merged["active"]
-    return merged
+    return _activated(merged, canonical_root)
+
+
+def deactivated(patient: Resource, canonical_root: str) -> Resource:
+    """Make a Patient of ours inactive whom no study refers to any more, and mark that it was us."""
+    kept = without_server_meta(patient)
+    meta = kept.get("meta", {})
+    return {**kept, "meta": {**meta, "tag": [*meta.get("tag", []), _left_tag(canonical_root)]}, "active": False}
+
+
+def _activated(patient: Resource, canonical_root: str) -> Resource:
+    """Take back what ``deactivated`` did; a Patient whom somebody else made inactive stays so."""
+    tags = patient.get("meta", {}).get("tag", [])
+    if _left_tag(canonical_root) not in tags:
+        return patient
+    rest = {name: value for name, value in patient.items() if name != "active"}
+    return {**rest, "meta": {**rest["meta"], "tag": [tag for tag in tags if tag != _left_tag(canonical_root)]}}
+
+
+def _left_tag(canonical_root: str) -> Resource:
+    return {"system": origin_system(canonical_root), "code": "left"}
 
 
 def overwrite_patient(current: Resource, elements: Mapping[str, Any]) -> Resource:
@@ -182,9 +203,23 @@ def overwrite_patient(current: Resource, elements: Mapping[str, Any]) -> Resourc
     return {**without_server_meta(current), **{name: elements[name] for name in _OVERWRITTEN if name in elements}}
 
 
+_OURS_IN_DOCUMENTS = {
+    "Observation": "identifier basedOn partOf status category code subject focus encounter effectiveDateTime performer "
+    "valueQuantity valueCodeableConcept valueInteger valueString dataAbsentReason bodySite method device hasMember "
+    "derivedFrom component",
+    "DocumentReference": "masterIdentifier identifier status docStatus type category subject date author authenticator "
+    "relatesTo description content context",
+    "DiagnosticReport": "identifier basedOn status category code subject encounter effectiveDateTime issued performer "
+    "resultsInterpreter result imagingStudy conclusion conclusionCode presentedForm text",
+    "Basic": "identifier code subject created extension",
+}
+"""Elements that we set in the resources of documents: one that is there and not in ours any more was ours."""
+
+
 def refresh(ours: Resource, theirs: Resource) -> Resource:
     """Set our elements in a resource of ours, and keep what others added."""
-    kept = without_server_meta(theirs)
+    always_ours = _OURS_IN_DOCUMENTS.get(ours["resourceType"], "").split()
+    kept = {name: value for name, value in without_server_meta(theirs).items() if name not in always_ours}
     return {**kept, **ours, "meta": _merge_meta(ours.get("meta"), (), kept.get("meta"))}
 
 

@@ -14,7 +14,7 @@ from shared.dicom.text import fold
 from shared.fhir.identity import is_owned
 from shared.fhir.issues import Issue, IssueClass, IssueCode, StudyRejected
 from shared.fhir.lookup import find, reference_to, version_of
-from shared.fhir.merging import merge_patient, overwrite_patient, same, without_server_meta
+from shared.fhir.merging import deactivated, merge_patient, overwrite_patient, same
 from shared.fhir.plan import Planned, create, unchanged, update
 from shared.fhir.state import WrittenResource
 
@@ -31,16 +31,35 @@ _TAG = "PatientID"
 
 
 @dataclass(frozen=True, slots=True)
-class PatientPlan:
-    """The study's patient, and what was odd about it."""
+class FoundPatient:
+    """The Patient that the server has for a study, None where it has none; and what is odd about it."""
 
-    planned: Planned
-    issues: Sequence[Issue]
+    current: Resource | None
+    issues: Sequence[Issue] = ()
 
 
-async def plan_patient(
-    draft: Draft, said: Sequence[Resource], server: FhirServer, settings: FhirSettings, capabilities: Capabilities
-) -> PatientPlan:
+async def find_patient(draft: Draft, server: FhirServer, settings: FhirSettings) -> FoundPatient:
+    """Find a study's patient, and make sure that it is the same person.
+
+    Raises
+    ------
+    StudyRejected
+        There is none and the policy makes none, there are several, or it is evidently another person.
+    """
+    matches = (await find(server, [draft.identity]))[draft.identity]
+    if len(matches) > 1:
+        raise _rejected(IssueCode.MULTIPLE_MATCHES, IssueClass.FHIR, _ids(matches))
+    if matches:
+        current = await _survivor(matches[0], server)
+        return FoundPatient(current, _guard(current, draft.resource, settings))
+    if settings.patient_policy == "link":
+        raise StudyRejected(Issue(IssueClass.FHIR, IssueCode.PATIENT_NOT_FOUND, _TAG), recheck=True)
+    return FoundPatient(None)
+
+
+def plan_patient(
+    draft: Draft, found: FoundPatient, said: Sequence[Resource], settings: FhirSettings, capabilities: Capabilities
+) -> Planned:
     """Plan a study's patient.
 
     Parameters
@@ -49,22 +68,10 @@ async def plan_patient(
         The Patient as this study describes it.
     said
         What all studies of the patient say, this one too, newest last.
-
-    Raises
-    ------
-    StudyRejected
-        There is no such patient and the policy makes none, there are several, or it is evidently another person.
     """
-    matches = (await find(server, [draft.identity]))[draft.identity]
-    if len(matches) > 1:
-        raise _rejected(IssueCode.MULTIPLE_MATCHES, IssueClass.FHIR, _ids(matches))
-    if not matches:
-        if settings.patient_policy == "link":
-            raise StudyRejected(Issue(IssueClass.FHIR, IssueCode.PATIENT_NOT_FOUND, _TAG), recheck=True)
-        return PatientPlan(create(draft.identity, merge_patient(draft.resource, said), capabilities), ())
-    current = await _survivor(matches[0], server)
-    issues = _guard(current, draft.resource, settings)
-    return PatientPlan(_plan_existing(draft, current, said, settings), issues)
+    if found.current is None:
+        return create(draft.identity, merge_patient(draft.resource, said, settings.canonical), capabilities)
+    return _plan_existing(draft, found.current, said, settings)
 
 
 def _plan_existing(draft: Draft, current: Resource, said: Sequence[Resource], settings: FhirSettings) -> Planned:
@@ -72,12 +79,12 @@ def _plan_existing(draft: Draft, current: Resource, said: Sequence[Resource], se
     known = WrittenResource(draft.identity.system, draft.identity.value, reference_to(current), version_of(current), digest="", owned=owned)
     if settings.patient_policy == "link" or (settings.patient_policy == "create" and not owned):
         return unchanged(known)
-    wanted = overwrite_patient(current, draft.resource) if not owned else merge_patient(current, said)
+    wanted = overwrite_patient(current, draft.resource) if not owned else merge_patient(current, said, settings.canonical)
     if settings.patient_policy == "overwrite" and owned:
         wanted = overwrite_patient(wanted, draft.resource)
     if same(wanted, current):
         return unchanged(known)
-    planned = update(draft.identity, known.reference, known.version, wanted)
+    planned = update(draft.identity, known.reference, known.version, wanted, mixed=True)
     planned.resource = replace(planned.resource, owned=owned)
     return planned
 
@@ -88,7 +95,7 @@ async def plan_left_patient(reference: str, server: FhirServer, canonical: str) 
     if current is None or not is_owned(current, canonical) or current.get("active") is False:
         return None
     known = WrittenResource("", "", reference, version_of(current), digest="")
-    return update(known.identity, reference, known.version, {**without_server_meta(current), "active": False})
+    return update(known.identity, reference, known.version, deactivated(current, canonical), mixed=True)
 
 
 async def _survivor(patient: Resource, server: FhirServer) -> Resource:

@@ -37,11 +37,15 @@ class Change(StrEnum):
 
 @dataclass(slots=True)
 class Planned:
-    """One resource: where it stands or will stand, and the write that brings it there, if any."""
+    """One resource: where it stands or will stand, and the write that brings it there, if any.
+
+    ``mixed`` says that the write holds what others wrote too, which is not for us to check.
+    """
 
     change: Change
     resource: WrittenResource
     write: Write | None = None
+    mixed: bool = False
 
 
 @dataclass(slots=True)
@@ -73,11 +77,11 @@ def create(identity: Identity, resource: Resource, capabilities: Capabilities) -
     return Planned(Change.CREATE, written, Write("PUT", reference, {**resource, "id": identity.logical_id}))
 
 
-def update(identity: Identity, reference: str, version: str, resource: Resource) -> Planned:
+def update(identity: Identity, reference: str, version: str, resource: Resource, *, mixed: bool = False) -> Planned:
     """Plan to write a new version over the one that was read, or written, last."""
     written = _written(identity, reference, version, resource)
     whole = {**resource, "id": reference.partition("/")[2]}
-    return Planned(Change.UPDATE, written, Write("PUT", reference, whole, if_match=version))
+    return Planned(Change.UPDATE, written, Write("PUT", reference, whole, if_match=version), mixed)
 
 
 def delete(resource: WrittenResource) -> Planned:
@@ -101,7 +105,7 @@ def plan_own(draft: Draft, there: Sequence[Resource], canonical: str, capabiliti
     merged = refresh(resource, current)
     if same(merged, current):
         return unchanged(_written(identity, reference, version, resource))
-    planned = update(identity, reference, version, merged)
+    planned = update(identity, reference, version, merged, mixed=True)
     return replace(planned, resource=_written(identity, reference, version, resource))
 
 

@@ -7,11 +7,13 @@ FHIR R4 3.1.0.11.2 "Transaction Processing Rules"; 3.1.0.11.4 on references betw
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from shared.fhir.plan import Change
-from shared.fhir.server import FhirConflict
+from shared.fhir.server import FhirConflict, FhirRefused
+from shared.fhir.validation import first_problem
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -47,6 +49,8 @@ async def send(server: FhirServer, units: Sequence[Unit], renamed: dict[str, str
 
     Raises
     ------
+    FhirRefused
+        Also where something is not valid by our own check: nothing of that transaction was sent.
     FhirConflict
         Also where a resource that was to be new turned out to be there: somebody made it at the same moment.
     """
@@ -56,6 +60,7 @@ async def send(server: FhirServer, units: Sequence[Unit], renamed: dict[str, str
 
 
 async def _send_some(server: FhirServer, planned: Sequence[Planned], renamed: dict[str, str]) -> None:
+    await asyncio.to_thread(_check, planned)
     results = await server.write(writes_of(planned, renamed))
     overwrote = False
     for each, result in zip(planned, results, strict=True):
@@ -66,6 +71,13 @@ async def _send_some(server: FhirServer, planned: Sequence[Planned], renamed: di
         overwrote |= each.change is Change.CREATE and meant == each.resource.reference and result.status != _CREATED
     if overwrote:
         raise FhirConflict("A resource was created by somebody else at the same moment.")
+
+
+def _check(planned: Sequence[Planned]) -> None:
+    """Refuse to send what is not valid, as the server would."""
+    for each in planned:
+        if each.write and each.write.resource and not each.mixed and (place := first_problem(each.write.resource)):
+            raise FhirRefused("what was to be sent is not valid", outcome_code="invalid", diagnostics=place)
 
 
 def writes_of(planned: Iterable[Planned], renamed: Mapping[str, str]) -> list[Write]:

@@ -70,8 +70,10 @@ class SyncRow:
         Who is at it.
     next_ms, first_dirty_ms, recheck_ms, recheck_until_ms
         When it is looked at next, since when it is dirty, and when something that was not there is looked for again.
-    patient
-        Key of the patient's partition, and its reference.
+    patient_key, patient_ref
+        Key of the patient's partition, and the Patient's reference.
+    contributed
+        Keys of all patients whom the study may have described, joined by commas.
     study_ref, study_version, adopted, foreign
         The ImagingStudy on the server, its version last written, whether it was somebody else's, and whether it holds
         elements that are not ours.
@@ -97,6 +99,7 @@ class SyncRow:
     recheck_until_ms: int = 0
     patient_key: str = ""
     patient_ref: str = ""
+    contributed: str = ""
     study_ref: str = ""
     study_version: str = ""
     adopted: bool = False
@@ -121,6 +124,16 @@ class SyncRow:
         """The ImagingStudy as the server may have it from us; nothing where we wrote none."""
         resources: list[Resource] = parse(zlib.decompress(self.bases)) if self.bases else []
         return resources
+
+    def describing(self, patient_key: str) -> SyncRow:
+        """Give the row of a study that is about to describe a patient."""
+        before = self.described
+        return self if patient_key in before else replace(self, contributed=",".join((*before, patient_key)))
+
+    @property
+    def described(self) -> tuple[str, ...]:
+        """Keys of the patients whom the study may have described."""
+        return tuple(filter(None, self.contributed.split(",")))
 
     def meaning(self, base: Resource) -> SyncRow:
         """Give the row of a study that is about to be written so."""

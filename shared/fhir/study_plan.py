@@ -84,7 +84,7 @@ def plan_study(draft: Draft, where: Standing, row: SyncRow, capabilities: Capabi
 def _plan_merged(identity: Identity, where: Standing, merged: Resource) -> Planned:
     if where.read is not None and same(merged, where.read):
         return unchanged(WrittenResource(identity.system, identity.value, where.reference, where.version, digest(_without_id(merged))))
-    return update(identity, where.reference, where.version, _without_id(merged))
+    return update(identity, where.reference, where.version, _without_id(merged), mixed=True)
 
 
 def _without_id(resource: Resource) -> Resource:

@@ -81,13 +81,14 @@ class Outcomes:
             Somebody else is at the study, as in all that follow.
         """
         now, partition_key = self._now_ms(), attempt.partition_key
+        if plan is not None:
+            for left in set((await self._state.read(partition_key)).described) - {plan.patient_key}:
+                await self._state.withdraw(left, partition_key)
         written = await self._state.change_held(
             partition_key, attempt.owner, partial(_done, study=study, known=known, plan=plan, refused=bool(refused), now_ms=now)
         )
         if plan is not None:
             await self._state.forget_documents(partition_key, plan.gone_documents)
-            if known.row.patient_key and known.row.patient_key != plan.patient_key:
-                await self._state.withdraw(known.row.patient_key, partition_key)
             await self._issues.record(partition_key, study.study_instance_uid, [*plan.issues, *refused], now)
         elif known.row.attempts:
             await self._issues.record(partition_key, study.study_instance_uid, (), now, _OUTCOMES)
@@ -166,7 +167,7 @@ def _done(row: SyncRow, *, study: StudyRecord, known: Known, plan: SyncPlan | No
     if plan is None:
         return row
     row = replace(row, hash="" if refused else plan.hash, patient_key=plan.patient_key, bases=deflate([plan.base]) if plan.base else b"")
-    row = replace(row, patient_ref=plan.patient.resource.reference if plan.patient else "")
+    row = replace(row, patient_ref=plan.patient.resource.reference if plan.patient else "", contributed=plan.patient_key)
     row = _with_study(row, plan)
     if not plan.pending:
         return replace(row, recheck_until_ms=0)

@@ -7,16 +7,18 @@ all, and once more with what the server has for the identities that were asked f
 from __future__ import annotations
 
 import asyncio
+import re
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from shared.fhir.context import Context, Projection
-from shared.fhir.identity import Identity, Links
+from shared.fhir.identity import Identity, Links, uid_identity
 from shared.fhir.issues import Issue, IssueClass, IssueCode, Notes
-from shared.fhir.json_text import Resource, digest
+from shared.fhir.json_text import Resource, canonical, digest, parse
 from shared.fhir.lookup import find, reference_to
 from shared.fhir.merging import base_of
-from shared.fhir.patient_plan import plan_left_patient, plan_patient
+from shared.fhir.patient_plan import find_patient, plan_left_patient, plan_patient
 from shared.fhir.plan import Planned, SharedResources, Unit, chosen, plan_document, removals
 from shared.fhir.projection import project
 from shared.fhir.state import Contribution, DocumentRow, SyncRow, SyncState, WrittenResource
@@ -26,15 +28,21 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from shared.fhir.evidence import StudyEvidence
+    from shared.fhir.identity import Draft
     from shared.fhir.server import Capabilities, FhirServer
     from shared.fhir_settings import FhirSettings
     from shared.ports import Clock
+
+_STUDY_REFERENCE = re.compile(r'"reference":"(ImagingStudy/[^"]+)"')
 
 _AMBIGUOUS = {
     "ServiceRequest": (IssueCode.ORDER_AMBIGUOUS, "AccessionNumber"),
     "Encounter": (IssueCode.ENCOUNTER_AMBIGUOUS, "AdmissionID"),
     "Practitioner": (IssueCode.PRACTITIONER_AMBIGUOUS, "PersonIdentificationCodeSequence"),
 }
+
+
+_ORDER_PENDING = Issue(IssueClass.VALUE_WARNING, IssueCode.ORDER_PENDING, "AccessionNumber")
 
 
 @dataclass(slots=True)
@@ -85,19 +93,24 @@ class Known:
         return [] if self.afresh else [resource for resource in document.resources if resource.digest]
 
 
+Keep: TypeAlias = Callable[[str, Contribution], Awaitable[None]]
+"""Remembers what a study says of the patient with this key."""
+
+
 class Planner:
     """Plans studies."""
 
     def __init__(self, server: FhirServer, state: SyncState, settings: FhirSettings, clock: Clock, shared: SharedResources) -> None:
         self._server, self._state, self._settings, self._clock, self._shared = server, state, settings, clock, shared
 
-    async def plan(self, evidence: StudyEvidence, known: Known, *, keep: bool = True) -> SyncPlan | None:
+    async def plan(self, evidence: StudyEvidence, known: Known, keep: Keep | None = None) -> SyncPlan | None:
         """Plan a study that is in the catalog; None where nothing has changed since it was written.
 
         Parameters
         ----------
         keep
-            Remember what the study says of its patient first, as parallel studies of the patient have to know; not for a preview.
+            Remembers what the study says of its patient, before the patient is written, as parallel studies of the patient
+            have to know; None remembers nothing (a preview).
 
         Raises
         ------
@@ -112,13 +125,15 @@ class Planner:
             return None
         capabilities = await self._server.capabilities()
         found: dict[Identity, str] = {}
-        shared = await self._plan_shared(draft, found, afresh=known.afresh)
         units = [Unit()]
-        patient, issues = await self._plan_patient(draft, known, capabilities, keep=keep)
+        patient, issues = await self._plan_patient(draft, known, capabilities, keep)
         if patient is not None and draft.patient is not None:
             found[draft.patient.identity] = patient.resource.reference
             units[0].planned.append(patient)
-        more, pending = await self._look_up(draft, found, patient)
+        ambiguous = await self._look_up(draft, found, patient)
+        if self._settings.orders == "create" and found:
+            draft, _ = await self._project(evidence, Links(found=found))  # an order that is there by any of its numbers is not made
+        shared = await self._plan_shared(draft, found, afresh=known.afresh)
         where = await standing(known.row, evidence.study_instance_uid, self._server, self._settings.canonical, afresh=known.afresh)
         if where.reference:
             found[draft.study.identity] = where.reference
@@ -127,8 +142,10 @@ class Planner:
         study = plan_study(final.study, where, known.row, capabilities)
         units[0].planned += [*await self._left_patient(draft, known), study.planned]
         made = {each.identity for document in final.documents for each in document.drafts}
-        units[0].planned += removals(r for row in self._gone(final, known) for r in row.resources if r.identity not in made)
-        units += self._plan_documents(final, known, there, capabilities)
+        gone = [r for row in self._gone(final, known) for r in row.resources if r.identity not in made]
+        units[0].planned += await self._removals(gone, study.planned.resource.reference)
+        units += await self._plan_documents(final, known, there, capabilities, study.planned.resource.reference)
+        pending = any("reference" not in order for order in final.study.resource.get("basedOn", []))
         return SyncPlan(
             shared=shared,
             units=units,
@@ -138,7 +155,7 @@ class Planner:
             patient_key=self._state.patient_key(draft.patient.identity) if draft.patient else "",
             base=base_of(final.study.resource),
             gone_documents=[row.sop_instance_uid for row in self._gone(final, known)],
-            issues=[*context.notes.issues, *issues, *more],
+            issues=[*context.notes.issues, *issues, *ambiguous, *([_ORDER_PENDING] if pending else [])],
             pending=pending,
         )
 
@@ -146,8 +163,9 @@ class Planner:
         """Plan a study that is gone from the catalog."""
         known_row = replace(known.row, foreign=True)  # whatever we remember, it is read before it is deleted
         where = await standing(known_row, study_instance_uid, self._server, self._settings.canonical, afresh=known.afresh)
-        planned = removals(resource for row in known.documents.values() for resource in row.resources)
-        units = [Unit(planned)]
+        documents = [resource for row in known.documents.values() for resource in row.resources]
+        stood = where.reference or known.row.study_ref or f"ImagingStudy/{uid_identity('ImagingStudy', study_instance_uid).logical_id}"
+        units = [Unit(await self._removals(documents, stood))]
         study = plan_removal(where, known.row, study_instance_uid, cancel=cancel)
         if study is not None:
             units.append(Unit([study]))
@@ -164,20 +182,27 @@ class Planner:
         return unit
 
     async def _plan_patient(
-        self, draft: Projection, known: Known, capabilities: Capabilities, *, keep: bool
+        self, draft: Projection, known: Known, capabilities: Capabilities, keep: Keep | None
     ) -> tuple[Planned | None, Sequence[Issue]]:
         if draft.patient is None:
             return None, ()
-        key = self._state.patient_key(draft.patient.identity)
+        found = await find_patient(draft.patient, self._server, self._settings)
         said = [draft.patient.resource]
         if self._settings.patient_policy != "link":
-            mine = Contribution(known.partition_key, draft.study_date, draft.patient.resource)
-            if keep:
-                await self._state.contribute(key, mine)
-            others = [each for each in await self._state.contributions(key) if each.study_key != mine.study_key]
+            key, mine = self._state.patient_key(draft.patient.identity), self._contribution(draft.patient, draft.study_date, known)
+            there = await self._state.contributions(key)
+            if keep is not None and mine not in there:
+                await keep(key, mine)
+                there = await self._state.contributions(key)
+                found = await find_patient(draft.patient, self._server, self._settings)  # as it is now that others know of ours
+            others = [each for each in there if each.study_key != mine.study_key]
             said = [each.elements for each in sorted([*others, mine], key=lambda each: each.age)]
-        planned = await plan_patient(draft.patient, said, self._server, self._settings, capabilities)
-        return planned.planned, planned.issues
+        return plan_patient(draft.patient, found, said, self._settings, capabilities), found.issues
+
+    def _contribution(self, patient: Draft, study_date: str, known: Known) -> Contribution:
+        """Give what a study says of its patient, as it reads when it comes from the table."""
+        elements: Resource = parse(canonical(patient.resource))
+        return Contribution(known.partition_key, study_date, elements)
 
     async def _left_patient(self, draft: Projection, known: Known) -> list[Planned]:
         """Plan for the patient that the study had before, where it was the last one."""
@@ -189,12 +214,12 @@ class Planner:
         planned = await plan_left_patient(known.row.patient_ref, self._server, self._settings.canonical)
         return [planned] if planned else []
 
-    async def _look_up(self, draft: Projection, found: dict[Identity, str], patient: Planned | None) -> tuple[Sequence[Issue], bool]:
+    async def _look_up(self, draft: Projection, found: dict[Identity, str], patient: Planned | None) -> Sequence[Issue]:
         """Look for what others have made: orders, encounters, practitioners. Only what is there exactly once is referred to."""
-        asked = [identity for identity in draft.asked if identity not in draft.own and identity.resource_type in _AMBIGUOUS]
+        asked = [identity for identity in draft.asked if identity.resource_type in _AMBIGUOUS]
         orders = [identity for identity in asked if identity.resource_type == "ServiceRequest"]
-        others = [identity for identity in asked if identity.resource_type != "ServiceRequest"]
-        of_patient = {"patient": patient.resource.reference} if patient is not None and patient.resource.version else {}
+        others = [identity for identity in asked if identity.resource_type != "ServiceRequest" and identity not in draft.own]
+        of_patient = {"patient": patient.resource.reference} if patient is not None else {}
         there = {**await find(self._server, orders, of_patient), **await find(self._server, others)}
         issues: list[Issue] = []
         for identity, resources in there.items():
@@ -203,10 +228,7 @@ class Planner:
                 found[identity] = reference_to(resources[0])
             elif resources:
                 issues.append(Issue(IssueClass.VALUE_WARNING, code, keyword))
-        missing = [identity for identity in orders if not there[identity]]
-        if missing:
-            issues.append(Issue(IssueClass.VALUE_WARNING, IssueCode.ORDER_PENDING, "AccessionNumber"))
-        return issues, bool(missing)
+        return issues
 
     async def _find_documents(self, draft: Projection, known: Known, found: dict[Identity, str]) -> dict[Identity, list[Resource]]:
         """Find where the documents' resources stand: as remembered, else by search."""
@@ -217,8 +239,18 @@ class Planner:
         found |= {identity: reference_to(chosen(resources, self._settings.canonical)) for identity, resources in there.items() if resources}
         return there
 
-    def _plan_documents(
-        self, final: Projection, known: Known, there: Mapping[Identity, Sequence[Resource]], capabilities: Capabilities
+    async def _removals(self, resources: Sequence[WrittenResource], study: str) -> list[Planned]:
+        """Plan to delete resources; not those that are gone, nor those that have become another study's meanwhile."""
+        return [each for each in removals(resources) if await self._is_still_of(each.resource.reference, study)]
+
+    async def _is_still_of(self, reference: str, study: str) -> bool:
+        """Tell whether a resource is there and of this study: two studies' dose reports may tell of one irradiation event."""
+        current = await self._server.read(reference)
+        studies = set(_STUDY_REFERENCE.findall(canonical(current).decode())) if current else {reference}
+        return not studies or study in studies
+
+    async def _plan_documents(
+        self, final: Projection, known: Known, there: Mapping[Identity, Sequence[Resource]], capabilities: Capabilities, study: str
     ) -> list[Unit]:
         made = {draft.identity for document in final.documents for draft in document.drafts}
         units = []
@@ -226,7 +258,7 @@ class Planner:
             row = known.documents.get(document.sop_instance_uid)
             trusted = {resource.identity: resource for resource in known.trusted(row)} if row else {}
             unit = plan_document(document, trusted, there, self._settings.canonical, capabilities)
-            gone = removals(r for r in row.resources if r.identity not in made) if row else []
+            gone = await self._removals([r for r in row.resources if r.identity not in made], study) if row else []
             units.append(Unit([*gone, *unit.planned], document.sop_instance_uid))
         return units
 

@@ -83,7 +83,7 @@ class FhirPreview:
         evidence = await self._studies.read(study_instance_uid)
         if not evidence.series:
             raise StudyChanged
-        return await self._planner.plan(evidence, known, keep=False)
+        return await self._planner.plan(evidence, known)
 
     def _document(self, plan: SyncPlan | None) -> bytes:
         units = [plan.shared, *plan.units] if plan else []

@@ -25,7 +25,7 @@ from shared.fhir.plan import Change, SharedResources
 from shared.fhir.schedule import LEASE_MS, Go, Look, Wait, decide, is_dirty
 from shared.fhir.sending import batches, send
 from shared.fhir.server import FhirConfiguration, FhirConflict, FhirRefused, FhirTransient
-from shared.fhir.state import DocumentRow, LeaseLost, SyncRow, SyncStatus
+from shared.fhir.state import Contribution, DocumentRow, LeaseLost, SyncRow, SyncStatus
 from shared.services.fhir_outcomes import Attempt, Outcomes, refusal
 from shared.services.fhir_plan import Known, Planner, SyncPlan
 from shared.services.fhir_study_reader import StudyChanged
@@ -180,11 +180,11 @@ class FhirSyncService:
             raise StudyChanged
         row = await self._hold(attempt, lambda row: replace(row, attempted=study.version))
         known = Known(row, await self._state.documents(attempt.partition_key), afresh=row.rebuild or tried > 0)
-        plan = await self._plan(study, known, tried)
+        plan = await self._plan(study, known, attempt, tried)
         refused = await self._send(plan, known, attempt) if plan else ()
         await self._outcomes.written(attempt, study, known, plan, refused)
 
-    async def _plan(self, study: StudyRecord, known: Known, tried: int) -> SyncPlan | None:
+    async def _plan(self, study: StudyRecord, known: Known, attempt: Attempt, tried: int) -> SyncPlan | None:
         if not study.exists:
             # a server that twice refuses to delete what others refer to gets an empty, cancelled study
             cancel = self._settings.delete == "cancel" or tried > 1
@@ -192,7 +192,12 @@ class FhirSyncService:
         evidence = await self._studies.read(study.study_instance_uid)
         if not evidence.series:
             raise StudyChanged
-        return await self.planner.plan(evidence, known)
+
+        async def keep(patient_key: str, contribution: Contribution) -> None:
+            await self._hold(attempt, lambda row: row.describing(patient_key))
+            await self._state.contribute(patient_key, contribution)
+
+        return await self.planner.plan(evidence, known, keep)
 
     async def _hold(self, attempt: Attempt, change: Callable[[SyncRow], SyncRow] = lambda row: row) -> SyncRow:
         """Renew the lease, and change the row; what is sent right after this is still ours to send."""

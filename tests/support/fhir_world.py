@@ -25,7 +25,7 @@ from tests.support.stores import memory_stores
 from tests.support.virtual_time import VirtualClock
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Sequence
 
     from shared.fhir.server import FhirServer
     from shared.ports import Message, Stores
@@ -144,7 +144,7 @@ async def _pieces(file: bytes) -> AsyncIterator[bytes]:
     yield file
 
 
-def dose_report(study_instance_uid: str, **attributes: Any) -> bytes:
+def dose_report(study_instance_uid: str, events: Sequence[Any] = (), **attributes: Any) -> bytes:
     """Make a CT dose report of a study, in a series of its own."""
     uids = {
         "StudyInstanceUID": study_instance_uid,
@@ -153,6 +153,6 @@ def dose_report(study_instance_uid: str, **attributes: Any) -> bytes:
     }
     patient = {"PatientID": "P1", "PatientName": {"Alphabetic": "Doe^Jane"}, "PatientBirthDate": "19700101", "PatientSex": "F"}
     study = {"StudyDate": "20240102", "StudyTime": "101500", "StudyDescription": "CT HEAD", "SeriesNumber": 99, "ContentDate": "20240102"}
-    events = [ct_event(1, uid=f"{study_instance_uid}.88.7.1"), ct_event(2, uid=f"{study_instance_uid}.88.7.2")]
-    elements = ct_dose(events=events, **{**uids, **patient, **study, **attributes})
+    own = [ct_event(1, uid=f"{study_instance_uid}.88.7.1"), ct_event(2, uid=f"{study_instance_uid}.88.7.2")]
+    elements = ct_dose(events=events or own, **{**uids, **patient, **study, **attributes})
     return write(Dataset.from_json(elements))

@@ -15,6 +15,9 @@ from tests.support.fhir_studies import (
     world_with,
 )
 from tests.support.fhir_world import dose_report, open_world
+from tests.support.sr_builders import ct_event
+
+ONE_EVENT = [ct_event(1, uid="1.2.9.9")]
 
 
 @virtually
@@ -191,3 +194,15 @@ async def test_an_older_study_fills_what_the_newest_does_not_say_in_whatever_ord
         patient = world.server.one("Patient")
         states.add((patient["gender"], patient["name"][0]["family"]))
     assert states == {("female", "New")}
+
+
+@virtually
+async def test_an_event_that_another_studys_report_tells_of_too_outlives_the_first_study() -> None:
+    world = await open_world()
+    for study in ("1.2.3", "1.2.4"):
+        await world.store(dose_report(study, events=ONE_EVENT))
+        await world.pass_time(QUIET)
+    await world.delete("1.2.3")
+    await world.pass_time(QUIET)
+    left = {observation["identifier"][0]["value"] for observation in world.server.all("Observation")}
+    assert left == {"urn:oid:1.2.9.9", "urn:oid:1.2.4.88.1"}

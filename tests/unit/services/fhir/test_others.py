@@ -6,8 +6,12 @@ from typing import Any
 
 import pytest
 
+from shared.fhir.identity import Identity
 from shared.fhir.issues import IssueClass, IssueCode
+from shared.fhir.lookup import find
+from shared.fhir.server import FhirRefused, Write
 from shared.fhir.state import SyncStatus
+from tests.support.fake_fhir import FakeFhirServer
 from tests.support.fhir_studies import (
     QUIET,
     SERIES,
@@ -190,3 +194,82 @@ async def test_an_order_that_never_comes_is_not_looked_for_after_seven_days() ->
     await world.pass_time(86_400, sweep_every=1800, step=60)
     assert not world.server.requests
     assert world.server.writes["ImagingStudy"] == 1
+
+
+@virtually
+async def test_a_study_of_another_person_leaves_the_patient_alone() -> None:
+    world = await world_with(image(1))
+    stranger = image(
+        StudyInstanceUID="1.2.9", SOPInstanceUID="1.2.9.1", PatientName="Miller^Max", PatientBirthDate="19500505", PatientSex="M"
+    )
+    await world.store(stranger)
+    await world.pass_time(QUIET)
+    assert await open_issues(world, "1.2.9") == {(IssueClass.FHIR, IssueCode.PATIENT_MISMATCH)}
+    await world.store(image(2))
+    await world.pass_time(QUIET)
+    patient = world.server.one("Patient")
+    assert (patient["name"][0]["family"], patient["birthDate"], patient["gender"]) == ("Doe", "1970-01-01", "female")
+
+
+@virtually
+async def test_what_a_study_said_of_a_patient_that_it_never_had_is_forgotten() -> None:
+    world = await open_world()
+    world.server.judge = refuse_studies
+    await world.store(image(PatientID="P9"))
+    await world.pass_time(QUIET)
+    world.server.judge = lambda write: None
+    await world.store(image(PatientID="P1"), replace=True)
+    await world.pass_time(QUIET)
+    nine = Identity("Patient", "http://archive.example/fhir/patient-id", "P9")
+    state = world.fhir.sync._state
+    assert await state.contributions(state.patient_key(nine)) == []
+
+
+def refuse_studies(write: Write) -> None:
+    if write.url.startswith("ImagingStudy"):
+        raise FhirRefused("invalid", 422)
+
+
+@virtually
+async def test_a_patient_whom_the_ehr_made_inactive_stays_so() -> None:
+    world = await world_with(image(1))
+    world.server.put({**world.server.one("Patient"), "active": False})
+    await world.store(image(2, PatientSex="O"), image(3, PatientSex="O"))
+    await world.pass_time(QUIET)
+    patient = world.server.one("Patient")
+    assert (patient["active"], patient["gender"]) == (False, "other")
+
+
+@virtually
+async def test_a_patient_whom_we_made_inactive_becomes_active_again_with_a_study() -> None:
+    world = await world_with(image())
+    await world.store(image(PatientID="P2"), replace=True)
+    await world.pass_time(QUIET)
+    await world.store(image(PatientID="P1"), replace=True)
+    await world.pass_time(QUIET)
+    first = next(patient for patient in world.server.all("Patient") if patient["identifier"][0]["value"] == "P1")
+    assert "active" not in first
+    assert [tag["code"] for tag in first["meta"]["tag"]] == ["archive"]
+
+
+@virtually
+async def test_an_order_of_another_patient_is_not_linked() -> None:
+    world = await open_world()
+    accession = {"system": "http://archive.example/fhir/accession", "value": "A1"}
+    order = {"resourceType": "ServiceRequest", "id": "o1", "identifier": [accession], "subject": {"reference": "Patient/other"}}
+    world.server.put(order)
+    await world.store(image())
+    await world.pass_time(QUIET)
+    assert "reference" not in world.server.one("ImagingStudy")["basedOn"][0]
+
+
+@virtually
+async def test_many_of_one_identifier_do_not_hide_the_others() -> None:
+    server = FakeFhirServer()
+    crowd, lonely = Identity("Device", "urn:s", "a"), Identity("Device", "urn:s", "b")
+    for number in range(9):
+        server.put({"resourceType": "Device", "id": f"c{number}", "identifier": [crowd.identifier()]})
+    server.put({"resourceType": "Device", "id": "z", "identifier": [lonely.identifier()]})
+    found = await find(server, [crowd, lonely])
+    assert [resource["id"] for resource in found[lonely]] == ["z"]
+    assert len(found[crowd]) == 2
