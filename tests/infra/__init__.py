@@ -1,0 +1,1 @@
+"""What the Bicep templates deploy, worked out from their text alone."""
