@@ -10,15 +10,21 @@ from typing import TYPE_CHECKING
 
 import azure.functions as func
 
-from functions import capabilities, changefeed, delete, fhir_sync, ingest, qido, settle, stow, wado
+from functions import capabilities, changefeed, delete, fhir_sync, ingest, observe, openapi, qido, settle, stow, wado
 from functions._http import Edge, Guards
 from shared.access import Access, ClosedAccess, access_for
 from shared.adapters.fhir_http import open_fhir
-from shared.adapters.stores import open_stores
+from shared.adapters.openid_keys import OpenIdKeys
+from shared.adapters.stores import before_closing, open_stores
+from shared.adapters.telemetry import open_telemetry
 from shared.errors import NotConfigured
+from shared.limits import limits_per_caller
 from shared.services.archive import Archive
-from shared.settings import Settings, StorageSettings
-from shared.telemetry import install_guard
+from shared.services.audit import AuditService
+from shared.settings import Settings, StorageSettings, runs_on_azure
+from shared.telemetry.guard import install_guard
+from shared.telemetry.logs import write_logs_as_json
+from shared.telemetry.stores import observed
 
 if TYPE_CHECKING:
     from shared.fhir.server import FhirServer
@@ -29,7 +35,8 @@ def create_app(
     settings: Settings, stores: Stores, access: Access, fhir: FhirServer | None = None, guards: Guards | None = None
 ) -> func.FunctionApp:
     """Compose the function app on a set of stores, and on a FHIR server where one is to be kept in step."""
-    archive, edge = Archive(stores, settings, fhir), Edge(settings, access, guards or Guards())
+    guards = guards or Guards()
+    archive, edge = Archive(stores, settings, fhir, guards.audit), Edge(settings, access, guards)
     blueprints = (
         stow.blueprint(archive, edge),
         qido.blueprint(archive, edge),
@@ -38,8 +45,10 @@ def create_app(
         changefeed.blueprint(archive, edge),
         fhir_sync.blueprint(archive, edge),
         capabilities.blueprint(archive, edge),
-        ingest.blueprint(archive, settings.inbox_trigger),
-        settle.blueprint(archive),
+        openapi.blueprint(edge, settings),
+        ingest.blueprint(archive, settings.inbox_trigger, guards.observe),
+        settle.blueprint(archive, guards.observe),
+        *([observe.blueprint(archive, guards.observe)] if guards.observe else []),
     )
     return _assemble(*blueprints)
 
@@ -57,11 +66,26 @@ def _assemble(*blueprints: func.Blueprint) -> func.FunctionApp:
     return assembled
 
 
+def _audit_trail(settings: Settings, stores: Stores, access: Access) -> AuditService | None:
+    """Keep an audit trail; a closed service keeps none, as it lets nobody in and touches no storage."""
+    if isinstance(access, ClosedAccess):
+        return None
+    trail = AuditService(stores.blobs, stores.clock, settings.audit_source, settings.audit_when_down)
+    before_closing(trail.close)
+    return trail
+
+
 def _compose() -> func.FunctionApp:
     install_guard()
+    if runs_on_azure():
+        write_logs_as_json()
     try:
         settings = Settings.from_environment()
-        return create_app(settings, open_stores(settings.storage), access_for(settings), open_fhir(settings.fhir))
+        stores, access, telemetry = open_stores(settings.storage), access_for(settings, OpenIdKeys), open_telemetry(settings.telemetry)
+        stores = observed(stores, telemetry) if telemetry else stores
+        limits = limits_per_caller(settings.caller_requests_per_second, settings.caller_requests_at_once)
+        guards = Guards(limits, _audit_trail(settings, stores, access), telemetry)
+        return create_app(settings, stores, access, open_fhir(settings.fhir), guards)
     except NotConfigured as error:
         return closed_app(str(error))
 

@@ -95,5 +95,5 @@ class Cors:
         }
 
 
-_EXPOSED = b"api-supported-versions, Content-Location, ETag, Location, Warning"
+_EXPOSED = b"api-supported-versions, Content-Location, ETag, Location, Retry-After, Warning, WWW-Authenticate"
 _TAKEN = "Accept, Authorization, Content-Type, If-None-Match, traceparent, tracestate"

@@ -3,7 +3,8 @@
 A handler is ``async def name(call: Call) -> Answer``. ``Edge.route`` registers it under its name, template,
 methods and right, as the ``async def f(req: Request) -> Response`` that the host wants. What happens to a request:
 
-1. the right is checked, before anything else and before storage is touched; then how much the caller asks at once;
+1. the right is checked, before anything else and before storage is touched; then that the audit trail can be written, and how much
+   the caller asks at once;
 2. the query string passes the guard;
 3. the handler answers, or raises;
 4. the first piece of a streamed body is pulled, so that what can fail early fails with a status;
@@ -22,7 +23,6 @@ from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, 
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import PurePath
-from time import perf_counter
 from traceback import extract_tb
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -33,7 +33,7 @@ from functions._call import Call
 from functions._headers import Cors, Header, encode
 from functions._reply import Reply
 from functions._routes import Route, RouteTable
-from shared.access import ANYBODY, Access, DataAction
+from shared.access import ANYBODY, Access, DataAction, NotPermitted
 from shared.audit import AccessRecord, AuditTrail
 from shared.dicomweb.resources import SUPPORTED_VERSIONS
 from shared.dicomweb.search_query import check_query_string
@@ -41,7 +41,9 @@ from shared.errors import ArchiveError, Busy, Category, NotConfigured, TooManyRe
 from shared.limits import CallerLimits
 from shared.ports import Piece
 from shared.settings import Settings
-from shared.telemetry import operation_id
+from shared.telemetry.recorder import Telemetry
+from shared.telemetry.requests import ObservedRequest
+from shared.telemetry.trace_context import operation_id
 
 if TYPE_CHECKING:
     from fastapi import Request, Response
@@ -81,12 +83,12 @@ Entry: TypeAlias = Callable[[Request], Awaitable[Response]]
 class Guards:
     """What every request passes, beside the check of its right; None leaves a guard out.
 
-    ``observe`` is told of each answer: the route, the status and the seconds until the answer began.
+    ``observe`` measures each request, and traces some.
     """
 
     limits: CallerLimits | None = None
     audit: AuditTrail | None = None
-    observe: Callable[[Route, int, float], None] | None = None
+    observe: Telemetry | None = None
 
 
 _NO_GUARDS = Guards()
@@ -162,23 +164,35 @@ class _Passage:
 
     async def answer(self, handler: Handler) -> Answer:
         """Answer the request, whatever happens."""
-        started = perf_counter()
+        if self._guards.observe is None:
+            return await self._answer(handler)
+        traceparent = self._call.headers.get("traceparent")
+        request = ObservedRequest(self._guards.observe, self._call.method, self._route.readable, self._operation, traceparent)
+        with request:
+            answer = await self._answer(handler)
+            request.answered(answer.status)
+        self.rest, self.leave = request.sending(self.first, self.rest, self.leave)
+        return answer
+
+    async def _answer(self, handler: Handler) -> Answer:
         answer = await self._handle(handler)
         if self._guards.audit is not None:
             answer = await self._recorded(answer, self._guards.audit)
-        if self._guards.observe is not None:
-            self._guards.observe(self._route, answer.status, perf_counter() - started)
         return answer
 
     async def _handle(self, handler: Handler) -> Answer:
         call, route = self._call, self._route
         try:
             self._caller = await self._access.authorize(route.action, call.headers.get("authorization"))
+            if self._guards.audit is not None and route.action is not DataAction.PUBLIC:
+                self._guards.audit.admit()
             if self._guards.limits is not None:
                 self.leave = self._guards.limits.admit(self._caller)
             check_query_string(call.query_string)
             return await self._begin(await handler(call))
         except ArchiveError as error:
+            if isinstance(error, NotPermitted):
+                self._caller = error.caller  # the audit trail says who was refused
             return await self._begin(_refusal(error, call, route, self._operation))
         except Exception as error:  # noqa: BLE001  # the edge: whatever was not foreseen becomes 500, and only its class is logged
             return await self._begin(_failure(error, call, route, self._operation))
@@ -199,6 +213,8 @@ class _Passage:
         try:
             await audit.record(access)
         except ArchiveError as error:
+            if answer.status >= 500:  # gives nothing away
+                return answer
             if isinstance(self.rest, AsyncGenerator):
                 await self.rest.aclose()
             return await self._begin(_refusal(error, call, route, self._operation))

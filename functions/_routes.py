@@ -38,10 +38,15 @@ class Route:
     methods: tuple[str, ...]
     action: DataAction
 
-    @property
+    @cached_property
     def readable(self) -> str:
         """The template without constraints, to be logged and shown."""
         return "/" + re.sub(r":regex\([^/]*\)\}", "}", self.template)
+
+    @property
+    def parameters(self) -> tuple[str, ...]:
+        """Names of the template's parameters, in order."""
+        return tuple(re.findall(r"\{(\w+)\}", self.readable))
 
     @cached_property
     def _segments(self) -> tuple[re.Pattern[str], ...]:

@@ -26,12 +26,14 @@ _JSON = "application/json"
 
 
 @dataclass(frozen=True, slots=True)
-class _Limit:
+class Limit:
+    """How many events a request gets: without saying, and at most."""
+
     default: int
     highest: int
 
 
-_LIMITS = {ApiVersion.V1: _Limit(10, 100), ApiVersion.V2: _Limit(100, 200)}
+LIMITS = {ApiVersion.V1: Limit(10, 100), ApiVersion.V2: Limit(100, 200)}
 
 
 def blueprint(archive: Archive, edge: Edge) -> func.Blueprint:
@@ -40,7 +42,7 @@ def blueprint(archive: Archive, edge: Edge) -> func.Blueprint:
 
     @edge.route(bp, VERSION + "/changefeed", methods=("GET",), action=DataAction.READ)
     async def read_change_feed(call: Call) -> Answer:
-        parameters, limit = _once(call), _LIMITS[call.version]
+        parameters, limit = _once(call), LIMITS[call.version]
         offset = _whole_number(parameters, "offset", 0, 0, MAX_OFFSET)
         count = _whole_number(parameters, "limit", limit.default, 1, limit.highest)
         include_metadata = _flag(parameters, "includemetadata")

@@ -44,7 +44,7 @@ def blueprint(archive: Archive, edge: Edge) -> func.Blueprint:
 
     @edge.route(bp, _ROOT + "/issues", methods=("GET",), action=DataAction.READ)
     async def read_fhir_issues(call: Call) -> Answer:
-        return await _list_issues(await _configured(archive), _parameters(call))
+        return await _list_issues(await _configured(archive), call)
 
     @edge.route(bp, _ROOT + "/preview/{study}", methods=("GET",), action=DataAction.READ)
     async def preview_fhir_study(call: Call) -> Answer:
@@ -55,12 +55,12 @@ def blueprint(archive: Archive, edge: Edge) -> func.Blueprint:
     @edge.route(bp, _ROOT + "/retry", methods=("POST",), action=DataAction.WRITE)
     async def retry_fhir_studies(call: Call) -> Answer:
         fhir = await _configured(archive)
-        return _queued(await _retry(fhir.requeue, await _read_json(call, ("studies", "class"))))
+        return _queued(await _retry(fhir.requeue, call, await _read_json(call, ("studies", "class"))))
 
     @edge.route(bp, _ROOT + "/rebuild", methods=("POST",), action=DataAction.WRITE)
     async def rebuild_fhir_studies(call: Call) -> Answer:
         fhir = await _configured(archive)
-        return _queued(await _rebuild(fhir.requeue, await _read_json(call, ("scope", "dryRun"))))
+        return _queued(await _rebuild(fhir.requeue, call, await _read_json(call, ("scope", "dryRun"))))
 
     return bp
 
@@ -72,31 +72,35 @@ async def _configured(archive: Archive) -> FhirServices:
     return fhir
 
 
-async def _list_issues(fhir: FhirServices, given: Mapping[str, str]) -> Answer:
+async def _list_issues(fhir: FhirServices, call: Call) -> Answer:
+    given = _parameters(call)
     study, resolved = given.get("study"), given.get("resolved", "false")
     if study is not None:
         _check_uid(study, "study")
+        call.studies.append(study)
     if resolved not in {"true", "false"}:
         raise InvalidRequest("resolved must be true or false.")
     wanted = {"issue_class": given.get("class"), "code": given.get("code"), "study": study, "after": given.get("next")}
     return json_answer(await fhir.operations.issues(**wanted, resolved=resolved == "true"))
 
 
-async def _retry(requeue: FhirRequeue, document: Mapping[str, object]) -> Queued:
+async def _retry(requeue: FhirRequeue, call: Call, document: Mapping[str, object]) -> Queued:
     if len(document) != 1:
         raise InvalidRequest("The body must have either studies or class.")
     if "studies" in document:
-        return await requeue.retry_studies(_uids(document["studies"], "studies"))
+        call.studies.extend(_uids(document["studies"], "studies"))
+        return await requeue.retry_studies(call.studies)
     return await requeue.retry_class(str(document["class"]))
 
 
-async def _rebuild(requeue: FhirRequeue, document: Mapping[str, object]) -> Queued:
+async def _rebuild(requeue: FhirRequeue, call: Call, document: Mapping[str, object]) -> Queued:
     scope, dry_run = document.get("scope"), document.get("dryRun", False)
     if not isinstance(dry_run, bool):
         raise InvalidRequest("dryRun must be true or false.")
     if scope == "all":
         return await requeue.rebuild_all(dry_run=dry_run)
-    return await requeue.rebuild_studies(_uids(scope, 'scope, if not "all",'), dry_run=dry_run)
+    call.studies.extend(_uids(scope, 'scope, if not "all",'))
+    return await requeue.rebuild_studies(call.studies, dry_run=dry_run)
 
 
 def _queued(queued: Queued) -> Answer:

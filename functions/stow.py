@@ -43,7 +43,8 @@ async def _store(archive: Archive, call: Call, study: str | None) -> Answer:
     service_url = call.service_url
     stow = (await archive.open()).stow
     parts = read_parts(body, call.body(interrupted=BodyCutOff))
-    result = await stow.store(parts, study_instance_uid=study, rules=Rules(call.version), replace=call.method == "PUT")
+    replace, rules = call.method == "PUT", Rules(call.version)
+    result = await stow.store(parts, study_instance_uid=study, rules=rules, replace=replace, studies=call.studies)
     report = build_report(result.outcomes, version=call.version, service_url=service_url, study_instance_uid=study, cut_off=result.cut_off)
     if report.body is None:
         return Answer(report.status)

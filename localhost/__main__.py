@@ -1,7 +1,7 @@
 """Run the function app on this machine: ``python -m localhost --port 7071 --data data``.
 
-Prints one line ``ready http://127.0.0.1:PORT`` when it serves, and with FHIR a second, ``fhir BASE-URL``; everything else goes to the error
-stream.
+Prints one line ``ready http://127.0.0.1:PORT`` when it serves, with FHIR a second, ``fhir BASE-URL``, and with ``--auth`` one more for each
+token to try, ``token NAME TOKEN``; everything else goes to the error stream.
 Exit codes: 0 after SIGTERM or Ctrl-C, 1 where it cannot start, 2 for wrong arguments or an occupied port.
 """
 
@@ -14,6 +14,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from localhost.auth import chosen_auth
 from localhost.data_folder import own_data_folder
 from localhost.fhir_server import chosen_fhir
 from localhost.host import NOT_MIRRORED, EngineName, HostChoices, run
@@ -22,7 +23,6 @@ from localhost.memory import keep_large_buffers
 from localhost.problems import PortOccupied, StartupProblem
 from localhost.server import event_loop_factory, listen, url_of
 from localhost.storage import Store, chosen_store
-from shared.access import open_for_local_host
 from shared.errors import ArchiveError
 
 if TYPE_CHECKING:
@@ -56,9 +56,12 @@ def _leave(_number: int, _frame: FrameType | None) -> None:
 
 
 def _run(chosen: argparse.Namespace) -> None:
-    open_for_local_host()
     data_folder = chosen.data.resolve()
-    with listen(chosen.port) as listener, own_data_folder(data_folder, empty=chosen.empty):
+    with (
+        listen(chosen.port) as listener,
+        chosen_auth(url_of(listener), wanted=chosen.auth) as tokens,
+        own_data_folder(data_folder, empty=chosen.empty),
+    ):
         _say(NOT_MIRRORED)
         keep_large_buffers()
         inbox_folder = chosen.inbox and chosen.inbox.resolve()
@@ -67,7 +70,7 @@ def _run(chosen: argparse.Namespace) -> None:
             chosen_fhir(data_folder / "fhir", url_of(listener), wanted=not chosen.no_fhir) as fhir_url,
             asyncio.Runner(loop_factory=event_loop_factory()) as runner,
         ):
-            choices = HostChoices(chosen.app.resolve(), chosen.store, chosen.engine, chosen.when_ready, fhir_url)
+            choices = HostChoices(chosen.app.resolve(), chosen.store, chosen.engine, chosen.when_ready, fhir_url, tokens)
             runner.run(run(choices, listener))
 
 
@@ -78,6 +81,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--store", type=Store, choices=list(Store), default=Store.EMBEDDED, help="which storage (default: %(default)s)")
     parser.add_argument("--empty", action="store_true", help="remove what the data directory holds, first")
     parser.add_argument("--engine", type=EngineName, choices=list(EngineName), default=EngineName.DIRECT, help="who runs the functions")
+    parser.add_argument("--auth", action="store_true", help="closed: with an issuer of its own, whose tokens it prints, or AUTHORITY's")
     parser.add_argument("--no-fhir", action="store_true", help="without a FHIR server; FHIR_BASE_URL names one to use instead of our own")
     parser.add_argument("--no-viewer", action="store_true", help="without a viewer (there is none yet)")
     parser.add_argument("--inbox", type=Path, metavar="DIR", help="folder that stands for the inbox container (embedded store)")

@@ -8,7 +8,7 @@ import signal
 import sys
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import partial
 from typing import TYPE_CHECKING, TypeAlias
@@ -27,7 +27,7 @@ from shared.settings import Settings
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Mapping
     from pathlib import Path
 
     from localhost.bindings import Function
@@ -67,6 +67,8 @@ class HostChoices:
         A module to run with the service's URL once it serves.
     fhir_url
         Base URL of the FHIR server that the app is pointed at; said once it serves.
+    tokens
+        To try the service with, by name; said once it serves, and ``write`` handed to that module.
     """
 
     app_folder: Path
@@ -74,6 +76,7 @@ class HostChoices:
     engine: EngineName
     when_ready: str | None = None
     fhir_url: str | None = None
+    tokens: Mapping[str, str] = field(default_factory=dict)
 
 
 async def run(choices: HostChoices, listener: socket.socket) -> None:
@@ -105,8 +108,10 @@ async def run(choices: HostChoices, listener: socket.socket) -> None:
         print(f"ready {url}", flush=True)  # noqa: T201 -- the line that callers wait for
         if choices.fhir_url is not None:
             print(f"fhir {choices.fhir_url}", flush=True)  # noqa: T201 -- for callers too
+        for name, token in choices.tokens.items():
+            print(f"token {name} {token}", flush=True)  # noqa: T201 -- for callers too
         if choices.when_ready is not None:
-            await stack.enter_async_context(_running_module(choices.when_ready, url))
+            await stack.enter_async_context(_running_module(choices.when_ready, url, choices.tokens.get("write")))
         await stop.wait()
 
 
@@ -162,9 +167,10 @@ async def _running(loops: list[Loop], stop: asyncio.Event) -> AsyncIterator[None
 
 
 @asynccontextmanager
-async def _running_module(module: str, url: str) -> AsyncIterator[None]:
+async def _running_module(module: str, url: str, token: str | None) -> AsyncIterator[None]:
     """Run a module beside the host, to which it speaks as any client; Ctrl-C reaches the host alone."""
-    child = await asyncio.create_subprocess_exec(sys.executable, "-m", module, url, start_new_session=True)
+    environment = os.environ | ({"DICOMWEB_TOKEN": token} if token else {})
+    child = await asyncio.create_subprocess_exec(sys.executable, "-m", module, url, env=environment, start_new_session=True)
     try:
         yield
     finally:

@@ -1,5 +1,7 @@
 """Store the sample study over STOW-RS unless the service has it, and print what to try: ``python -m samples.welcome URL``.
 
+A closed service gets the token of the environment variable ``DICOMWEB_TOKEN``.
+
 References
 ----------
 PS3.18 10.5 "Store Transaction"; 10.6 "Search Transaction".
@@ -54,21 +56,29 @@ def _store(url: str, files: list[Path]) -> int:
 def _call(url: str, method: str, path: str, body: bytes | None = None, headers: dict[str, str] | None = None) -> tuple[int, bytes]:
     connection = http.client.HTTPConnection(urlsplit(url).netloc, timeout=_TIMEOUT_SECONDS)
     try:
-        connection.request(method, path, body, headers or {})
+        connection.request(method, path, body, {**(headers or {}), **_authorization()})
         response = connection.getresponse()
         return response.status, response.read()
     finally:
         connection.close()
 
 
+def _authorization() -> dict[str, str]:
+    token = os.environ.get("DICOMWEB_TOKEN")
+    return {"Authorization": f"Bearer {token}"} if token else {}
+
+
 def greeting(url: str, study_instance_uid: str, file: Path) -> str:
     """Give what to try with the service, with the FHIR server of the environment, and with a file of the study."""
+    closed = bool(_authorization())
+    curl = 'curl -H "Authorization: Bearer $TOKEN"' if closed else "curl"
+    where = "in another terminal, with one of the tokens above as TOKEN" if closed else "in another terminal"
     return f"""
-The archive serves DICOMweb at {url}/v2. Try, in another terminal:
+The archive serves DICOMweb at {url}/v2. Try, {where}:
 
-  store a file    curl -X PUT -H 'Content-Type: application/dicom' --data-binary @{_shown(file)} {url}/v2/studies
-  search          curl '{url}/v2/studies?PatientName=Sample*'
-  fetch metadata  curl {url}/v2/studies/{study_instance_uid}/metadata
+  store a file    {curl} -X PUT -H 'Content-Type: application/dicom' --data-binary @{_shown(file)} {url}/v2/studies
+  search          {curl} '{url}/v2/studies?PatientName=Sample*'
+  fetch metadata  {curl} {url}/v2/studies/{study_instance_uid}/metadata
 {_fhir_hint(study_instance_uid)}
 Ctrl-C stops it; what was stored stays."""
 

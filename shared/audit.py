@@ -50,12 +50,26 @@ class AccessRecord:
 class AuditTrail(Protocol):
     """Keeps records of accesses."""
 
+    def admit(self) -> None:
+        """Let a request begin.
+
+        Raises
+        ------
+        Busy
+            What it does could not be recorded now, and the operator wants such accesses refused.
+        """
+        ...
+
     async def record(self, access: AccessRecord) -> None:
         """Keep a record: of writes, deletes and refusals before this returns, of reads at most five seconds later.
 
         Raises
         ------
         Busy
-            It cannot be kept, and the operator wants such accesses refused.
+            It cannot be written now, and the operator wants such accesses refused. It is kept all the same, and written later.
         """
+        ...
+
+    async def check(self) -> None:
+        """Raise ``Busy`` while records cannot be written (health probe)."""
         ...

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 from urllib.parse import urlsplit
 
-from shared.settings_source import base_url, boolean, one_of, positive, seconds
+from shared.settings_source import LOOPBACK, base_url, boolean, one_of, positive, seconds
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from shared.settings_source import Source
 
 FhirAuth: TypeAlias = Literal["none", "managed-identity", "client-credentials"]
-
-_LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +141,7 @@ def _ask_for_encryption(source: Source, settings: FhirSettings) -> None:
         return
     for name, url in (("FHIR_BASE_URL", settings.base_url), ("FHIR_TOKEN_URL", settings.token_url)):
         parts = urlsplit(url)
-        if parts.scheme == "http" and parts.hostname not in _LOOPBACK:
+        if parts.scheme == "http" and parts.hostname not in LOOPBACK:
             source.reject(f"{name} must be https: tokens and patient data go there")
 
 

@@ -165,6 +165,15 @@ class BlobStore(Protocol):
         """
         ...
 
+    async def append(self, container: str, name: str, data: bytes, *, offset: int) -> None:
+        """Append durably to a blob that has ``offset`` bytes; make it where ``offset`` is 0.
+
+        Only blobs that this made can be appended to. ``PreconditionFailed`` where it has another size: so a call whose outcome is
+        unknown may be repeated, and succeeds or says so, but never appends twice. ``NotPresent`` where there should be one.
+        A power cut may leave a part of ``data``.
+        """
+        ...
+
     async def read(self, container: str, name: str, *, start: int = 0, stop: int | None = None, if_match: str | None = None) -> bytes:
         """Read bytes ``[start, stop)``, clipped at the end. ``NotPresent``, ``PreconditionFailed``."""
         ...
@@ -202,6 +211,25 @@ class Message:
     dequeue_count: int
 
 
+@dataclass(frozen=True, slots=True)
+class Backlog:
+    """What waits in a queue.
+
+    Attributes
+    ----------
+    messages
+        About how many there are, those that are hidden or taken too.
+    oldest
+        Body of the oldest message that can be received now; None where there is none.
+    since
+        A time between its sending and its becoming visible.
+    """
+
+    messages: int
+    oldest: str | None = None
+    since: datetime | None = None
+
+
 class MessageQueue(Protocol):
     """Queues with visibility time-outs, at-least-once. Messages never expire."""
 
@@ -222,6 +250,10 @@ class MessageQueue(Protocol):
 
         ``NotPresent`` as ``delete``. A function host renews with it, and gives back what failed.
         """
+        ...
+
+    async def backlog(self, queue: str) -> Backlog:
+        """Tell what waits, without taking it."""
         ...
 
     async def check(self, queue: str) -> None:

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from shared.fhir_settings import FhirSettings, fhir_settings
-from shared.settings_source import MARK_OF_AZURE, Source, base_url, boolean, one_of, positive, seconds
+from shared.identity_settings import IdentitySettings, identity_settings
+from shared.settings_source import MARK_OF_AZURE, Source, base_url, boolean, one_of, positive, seconds, whole_number
+from shared.telemetry_settings import EXPORTER_SWITCHES, TelemetrySettings, telemetry_settings
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 StorageKind: TypeAlias = Literal["embedded", "azure"]
 InboxTrigger: TypeAlias = Literal["event-grid", "queue"]
+AuditWhenDown: TypeAlias = Literal["refuse", "buffer"]
 
 STORAGE_CONNECTION = "STORAGE"
 """Name that the triggers' connection settings begin with, too."""
@@ -23,6 +26,12 @@ STORAGE_CONNECTION = "STORAGE"
 def runs_on_azure(environment: Mapping[str, str] | None = None) -> bool:
     """Tell whether this process carries the mark of an Azure function app."""
     return MARK_OF_AZURE in (os.environ if environment is None else environment)
+
+
+def keep_exporter_to_itself() -> None:
+    """Have the exporter of telemetry call nobody but the component it sends to. To be done before it is imported."""
+    for name in EXPORTER_SWITCHES:
+        os.environ[name] = "true"
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,8 +73,8 @@ class Settings:
 
     Attributes
     ----------
-    authority, audience
-        Who issues tokens, and for whom; without both the service is closed.
+    identity
+        Whose tokens are taken, and what they allow.
     public_base_url
         Root of the URLs we give out, without a slash at its end; None takes the forwarded host.
     cors_allowed_origins
@@ -76,18 +85,30 @@ class Settings:
         Largest instance that is taken.
     inbox_trigger
         How blobs in the inbox are announced.
+    audit_source
+        Name of this archive in its audit records.
+    audit_when_down
+        What becomes of requests while the audit trail cannot be written.
+    caller_requests_per_second, caller_requests_at_once
+        How many requests one caller may send to this process, and have in work there; 0 for any number.
+    telemetry
+        Where metrics and traces go; None records none.
     fhir
         The FHIR server to keep in step; None keeps none.
     """
 
     storage: StorageSettings
-    authority: str | None = None
-    audience: str | None = None
+    identity: IdentitySettings = field(default_factory=IdentitySettings)
     public_base_url: str | None = None
     cors_allowed_origins: tuple[str, ...] = ()
     settle_delay_seconds: float = 60.0
     max_instance_bytes: int = 2_147_483_647
     inbox_trigger: InboxTrigger = "event-grid"
+    audit_source: str = "localhost"
+    audit_when_down: AuditWhenDown = "refuse"
+    caller_requests_per_second: int = 500
+    caller_requests_at_once: int = 80
+    telemetry: TelemetrySettings | None = None
     fhir: FhirSettings | None = None
 
     @classmethod
@@ -103,13 +124,17 @@ class Settings:
         public_base_url = source.parse("PUBLIC_BASE_URL", base_url, None)
         settings = cls(
             storage=_storage(source),
-            authority=source.get("AUTHORITY"),
-            audience=source.get("AUDIENCE"),
+            identity=identity_settings(source),
             public_base_url=public_base_url,
             cors_allowed_origins=source.parse("CORS_ALLOWED_ORIGINS", _origins, ()),
             settle_delay_seconds=source.parse("SETTLE_DELAY", seconds(3600), 60.0),
             max_instance_bytes=source.parse("MAX_INSTANCE_BYTES", positive, 2_147_483_647),
             inbox_trigger=source.parse("INBOX_TRIGGER", one_of("event-grid", "queue"), "event-grid"),
+            audit_source=source.get("AUDIT_SOURCE") or source.get("WEBSITE_HOSTNAME") or "localhost",
+            audit_when_down=source.parse("AUDIT_WHEN_DOWN", one_of("refuse", "buffer"), "refuse"),
+            caller_requests_per_second=source.parse("CALLER_REQUESTS_PER_SECOND", whole_number, 500),
+            caller_requests_at_once=source.parse("CALLER_REQUESTS_AT_ONCE", whole_number, 80),
+            telemetry=telemetry_settings(source),
             fhir=fhir_settings(source, public_base_url),
         )
         source.complain()

@@ -16,6 +16,9 @@ C = TypeVar("C", bound=str)
 
 MARK_OF_AZURE = "WEBSITE_INSTANCE_ID"
 
+LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
+"""Hosts that are this machine: plain http does not leave it."""
+
 
 class Source:
     """The variables, and what was wrong with those read so far."""
@@ -90,6 +93,13 @@ def seconds(largest: float) -> Callable[[str], float]:
         return float(text)
 
     return parse
+
+
+def whole_number(text: str) -> int:
+    """Read a whole number, 0 too."""
+    if not _WHOLE_NUMBER.fullmatch(text):
+        raise ValueError("must be a whole number")
+    return int(text)
 
 
 def positive(text: str) -> int:

@@ -9,6 +9,7 @@ import pytest
 from tests.support.azurite import running_azurite
 from tests.support.fhir import running_fhir_server
 from tests.support.host import RunningHost, running_host
+from tests.support.phi_watch import watching
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -41,6 +42,14 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "host" in metafunc.fixturenames:
         kinds = metafunc.config.getoption("--host") or DEFAULT_HOSTS
         metafunc.parametrize("host", kinds, indirect=True, scope="session")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _canary() -> Iterator[None]:
+    """No test makes the archive tell of a patient where it must not: logs, names, keys, messages, error bodies (threat T13)."""
+    with watching() as watch:
+        yield
+    assert watch.found == []
 
 
 @pytest.fixture(scope="session")

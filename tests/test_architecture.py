@@ -28,9 +28,11 @@ HANDLERS_MAY_IMPORT: Final = (
     "shared.audit",
     "shared.limits",
     "shared.catalog.keys",  # names of containers and queues that triggers bind to
+    "shared.catalog.outbox.Action",  # words that the description of the service lists, as are those of issues
     "shared.dicom",  # values that services take: levels, rules
     "shared.dicomweb",
     "shared.errors",
+    "shared.fhir.issues",
     "shared.ports",  # the type of a body's pieces
     "shared.services",
     "shared.settings",
@@ -45,8 +47,8 @@ ENVIRONMENT_IS_READ_IN: Final = "shared/settings.py"
 
 FHIR_MODEL: Final = re.compile(r"fhir\.resources\.R4B\.[a-z]+(\.[A-Z]\w*)?")
 """The models of the library's root are of R5, whose elements differ."""
-SLOW_TO_IMPORT: Final = ("azure.identity", "fhir", "requests", "urllib3")
-MAY_BE_SLOW: Final = {"shared/adapters/bounded_http.py", "shared/adapters/fhir_exchange.py"}
+SLOW_TO_IMPORT: Final = ("azure.identity", "cryptography", "fhir", "jwt", "requests", "urllib3")
+MAY_BE_SLOW: Final = {"shared/adapters/bounded_http.py", "shared/adapters/fhir_exchange.py", "shared/adapters/openid_documents.py"}
 """Imported by others when the first request is sent."""
 
 REASONED_IGNORE: Final = re.compile(r"# (type: ignore\[[a-z, -]+\]|noqa: [A-Z]+\d+(, ?[A-Z]+\d+)*)\s+(# |--? )?\w")

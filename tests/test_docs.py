@@ -33,7 +33,7 @@ CONFORMANCE: Final = (ROOT / "docs/conformance.md").read_text(encoding="utf-8")
 SETTINGS: Final = (ROOT / "docs/settings.md").read_text(encoding="utf-8")
 FHIR: Final = (ROOT / "docs/fhir.md").read_text(encoding="utf-8")
 
-OUR_HOSTS: Final = {"127.0.0.1", "localhost", "dicomweb.localhost", "archive.example"}
+OUR_HOSTS: Final = {"127.0.0.1", "localhost", "dicomweb.localhost", "archive.example", "login.microsoftonline.com"}
 SYSTEM_HOSTS: Final = {
     *("dicom.nema.org", "hl7.org", "loinc.org", "ncicb.nci.nih.gov", "radelement.org", "radlex.org", "sig.biostr.washington.edu"),
     *("snomed.info", "terminology.hl7.org", "unitsofmeasure.org"),

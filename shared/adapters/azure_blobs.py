@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterable
+from contextlib import suppress
 from secrets import token_hex
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from azure.core import MatchConditions
-from azure.core.exceptions import HttpResponseError, ResourceNotFoundError
+from azure.core.exceptions import HttpResponseError, ResourceExistsError, ResourceNotFoundError
 from azure.storage.blob import BlobBlock
 
 from shared.adapters.azure_errors import Translation
@@ -35,6 +36,8 @@ _BUILDERS = 2
 """Builds at once: they are bound by the CPU."""
 _RANGE_NOT_SATISFIABLE = 416
 _UNRETRIED: dict[str, Any] = {"retry_total": 0}
+_APPENDING: dict[str, Any] = {**_UNRETRIED, "read_timeout": 10}
+"""Small, and requests wait for it."""
 _READING, _WRITING, _DELETING = Translation("read of a blob"), Translation("write of a blob"), Translation("deletion of a blob")
 
 
@@ -63,6 +66,15 @@ class AzureBlobs:
         if blob is not None:
             await self.put(container, name, blob.pieces, metadata=blob.metadata)
         return result
+
+    async def append(self, container: str, name: str, data: bytes, *, offset: int) -> None:
+        """Append to a blob of ``offset`` bytes; make it where that is 0."""
+        blob = self._blob(container, name)
+        with _WRITING:
+            if not offset:
+                with suppress(ResourceExistsError):  # made by a try whose answer was lost; what it holds is looked at next
+                    await blob.create_append_blob(match_condition=MatchConditions.IfMissing, **_APPENDING)
+            await blob.append_block(data, length=len(data), appendpos_condition=offset, **_APPENDING)
 
     async def read(self, container: str, name: str, *, start: int = 0, stop: int | None = None, if_match: str | None = None) -> bytes:
         """Read bytes ``[start, stop)``, clipped at the end."""

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from shared.adapters.azure_errors import Translation
 from shared.adapters.queue_limits import check_body, check_limit
 from shared.errors import NotPresent
-from shared.ports import Message
+from shared.ports import Backlog, Message
 
 if TYPE_CHECKING:
     from azure.storage.queue import QueueMessage
@@ -61,6 +61,14 @@ class AzureQueues:
         if updated.pop_receipt is None:
             raise NotPresent("the message has no receipt any more")
         return replace(message, receipt=updated.pop_receipt)
+
+    async def backlog(self, queue: str) -> Backlog:
+        """Tell what waits, without taking it."""
+        with _USING:
+            properties = await self._queue(queue).get_queue_properties()
+            peeked = await self._queue(queue).peek_messages(max_messages=1) if properties.approximate_message_count else []
+        count = properties.approximate_message_count or 0
+        return Backlog(count, _decoded(peeked[0].content), peeked[0].inserted_on) if peeked else Backlog(count)
 
     async def check(self, queue: str) -> None:
         """Raise a ``StorageFailure`` where the queue cannot be reached."""

@@ -116,6 +116,13 @@ class EmbeddedBlobs:
         result, _, _ = await self._threads.run(work, remember)
         return result
 
+    async def append(self, container: str, name: str, data: bytes, *, offset: int) -> None:
+        """Append to a blob of ``offset`` bytes, durably; make it where that is 0."""
+        root = self._root(container)
+        check_name(name)
+        if not await self._run(partial(files.append, root / name, data, offset)):
+            raise PreconditionFailed("the blob has another size")
+
     async def read(self, container: str, name: str, *, start: int = 0, stop: int | None = None, if_match: str | None = None) -> bytes:
         """Read bytes ``[start, stop)``, clipped at the end."""
         file, status = self._open(container, name, if_match)

@@ -11,6 +11,7 @@ Where the file system has no nameless files, and for overwriting, which needs ``
 
 from __future__ import annotations
 
+import fcntl
 import os
 import stat
 from contextlib import suppress
@@ -119,6 +120,35 @@ def finish(file: NewFile, name: str, pieces: Sequence[Piece], *, exclusive: bool
 def write_file(root: Path, name: str, pieces: Sequence[Piece], *, exclusive: bool, name_goes_along: bool = False) -> str:
     """Write a whole file durably; give its ETag."""
     return finish(NewFile(root), name, pieces, exclusive=exclusive, name_goes_along=name_goes_along)
+
+
+def append(path: Path, data: bytes, offset: int) -> bool:
+    """Append to a file of ``offset`` bytes, durably; make it where that is 0. False where it has another size.
+
+    What could not be written whole is taken back; a power cut may still leave a part.
+    """
+    flags = os.O_WRONLY | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC | (0 if offset else os.O_CREAT)
+    folder = None if offset else _open_folder(path.parent)
+    file = -1
+    try:
+        file = os.open(path, flags, _MODE)
+        fcntl.flock(file, fcntl.LOCK_EX)  # two threads must not find the same size
+        if os.fstat(file).st_size != offset:
+            return False
+        try:
+            _write_all(file, [data])
+            os.fsync(file)
+        except OSError:
+            os.ftruncate(file, offset)
+            raise
+        if folder is not None:
+            os.fsync(folder)
+    finally:
+        if file >= 0:
+            os.close(file)
+        if folder is not None:
+            os.close(folder)
+    return True
 
 
 def syncs_names(root: Path) -> bool:

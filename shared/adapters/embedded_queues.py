@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from shared.adapters.queue_limits import check_body, check_limit
 from shared.errors import NotPresent
-from shared.ports import Message
+from shared.ports import Backlog, Message
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -23,6 +24,8 @@ _DUE = "SELECT id, body, dequeue_count + 1 FROM messages WHERE queue = ? AND vis
 _TAKE = "UPDATE messages SET visible_at = ?, receipt = ?, dequeue_count = dequeue_count + 1 WHERE id = ?"
 _FIND = "SELECT 1 FROM messages WHERE id = ? AND queue = ? AND receipt = ?"
 _POSTPONE = "UPDATE messages SET visible_at = ?, receipt = ? WHERE id = ?"
+_COUNT = "SELECT COUNT(*) FROM messages WHERE queue = ?"
+_OLDEST = "SELECT body, visible_at FROM messages WHERE queue = ? AND visible_at <= ? ORDER BY visible_at, id LIMIT 1"
 _DELETE = "DELETE FROM messages WHERE id = ?"
 
 
@@ -62,6 +65,13 @@ class EmbeddedQueues:
         receipt = self._database.new_etag()
         self._database.write((_POSTPONE, [(self._now() + delay_seconds, receipt, number)]))
         return replace(message, receipt=str(receipt))
+
+    async def backlog(self, queue: str) -> Backlog:
+        """Tell what waits, without taking it."""
+        self._check_queue(queue)
+        ((count,),) = self._database.read(_COUNT, (queue,))
+        oldest = self._database.read(_OLDEST, (queue, self._now()))
+        return Backlog(count, oldest[0][0], datetime.fromtimestamp(oldest[0][1], UTC)) if oldest else Backlog(count)
 
     async def check(self, queue: str) -> None:
         """Raise a ``StorageFailure`` where the queue cannot be reached."""

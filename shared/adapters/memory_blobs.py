@@ -52,6 +52,16 @@ class MemoryBlobs:
             await self.put(container, name, blob.pieces, metadata=blob.metadata)
         return result
 
+    async def append(self, container: str, name: str, data: bytes, *, offset: int) -> None:
+        """Append to a blob of ``offset`` bytes; make it where that is 0."""
+        known = self._container(container).get(name)
+        if known is None and offset:
+            raise NotPresent("the blob is not there")
+        content = known.content if known else b""
+        if len(content) != offset:
+            raise PreconditionFailed("the blob has another size")
+        self._put(container, name, content + data, {}, exclusive=False)
+
     async def read(self, container: str, name: str, *, start: int = 0, stop: int | None = None, if_match: str | None = None) -> bytes:
         """Read bytes ``[start, stop)``, clipped at the end."""
         return self._find(container, name, if_match).content[start:stop]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 DICOM, INBOX = "dicom", "inbox"
-CONTAINERS = (DICOM, "metadata", INBOX, "inbox-rejected", "archive")
+CONTAINERS = (DICOM, "metadata", INBOX, "inbox-rejected", "archive", "audit")
 TABLES = ("catalog", "search", "feed", "jobs", "fhirsync", "fhirsyncissues")
 INBOX_EVENTS = "inbox-events"
 """Queue of the blobs that appeared in ``inbox``; on Azure, Event Grid fills it where the network is private."""

@@ -5,11 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
     from shared.adapters.open_stores import OpenStores
     from shared.ports import Stores
     from shared.settings import StorageSettings
 
 _opened: dict[StorageSettings, OpenStores] = {}
+_farewells: list[Callable[[], Awaitable[None]]] = []
 
 
 def open_stores(settings: StorageSettings) -> Stores:
@@ -35,8 +38,15 @@ async def watch_inbox(settings: StorageSettings) -> None:
         await watch()
 
 
+def before_closing(farewell: Callable[[], Awaitable[None]]) -> None:
+    """Have something done once, before the stores are closed: by who still has to write into them."""
+    _farewells.append(farewell)
+
+
 async def close_stores() -> None:
     """Flush and release all stores; the next ``open_stores`` opens them anew."""
+    while _farewells:
+        await _farewells.pop()()
     while _opened:
         _, opened = _opened.popitem()
         await opened.close()

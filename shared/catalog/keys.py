@@ -18,8 +18,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 CATALOG, SEARCH, FEED, JOBS = "catalog", "search", "feed", "jobs"
-DICOM, METADATA, INBOX, REJECTED, ARCHIVE = "dicom", "metadata", "inbox", "inbox-rejected", "archive"
-SETTLE_QUEUE = "settle"
+DICOM, METADATA, INBOX, REJECTED, ARCHIVE, AUDIT = "dicom", "metadata", "inbox", "inbox-rejected", "archive", "audit"
+SETTLE_QUEUE, INBOX_EVENTS_QUEUE = "settle", "inbox-events"
 
 DEFAULT_PARTITION = "1"
 """Key of the data partition ``Microsoft.Default``; the only one while partitions are not offered."""

@@ -62,7 +62,8 @@ MAX_ECHO = 256
 class Failed:
     """An instance, or part, that is not stored; identifiers as far as they could be read, valid or not.
 
-    ``identical``: the very same bytes are stored already. The inbox asks; the response does not tell.
+    ``identical``: the very same bytes are stored already. The inbox asks; the response does not tell. Nor does it name the study,
+    which the audit trail has from here.
     """
 
     reason: FailureReason
@@ -70,6 +71,7 @@ class Failed:
     sop_instance_uid: str | None = None
     problems: tuple[Problem, ...] = ()
     identical: bool = False
+    study_instance_uid: str | None = None
 
 
 Outcome: TypeAlias = Stored | Failed

@@ -19,6 +19,7 @@ from shared.services.frames import FramesService
 from shared.services.health import HealthService
 from shared.services.ingest import IngestService
 from shared.services.metadata import MetadataService
+from shared.services.observe import ObservationService
 from shared.services.qido import QidoService
 from shared.services.settle import SettleService
 from shared.services.stow import StowService
@@ -26,10 +27,12 @@ from shared.services.sweep import SweepService
 from shared.services.wado import WadoService
 
 if TYPE_CHECKING:
+    from shared.audit import AuditTrail
     from shared.catalog.keys import ArchiveKey
     from shared.fhir.server import FhirServer
     from shared.ports import Stores
     from shared.services.fhir import FhirServices
+    from shared.services.fhir_operations import FhirOperations
     from shared.settings import Settings
 
 
@@ -53,12 +56,14 @@ class Services:
 class Archive:
     """Opens the archive once for this process."""
 
-    def __init__(self, stores: Stores, settings: Settings, fhir: FhirServer | None = None) -> None:
-        self._stores, self._settings, self._fhir = stores, settings, fhir
+    def __init__(self, stores: Stores, settings: Settings, fhir: FhirServer | None = None, audit: AuditTrail | None = None) -> None:
+        self._stores, self._settings, self._fhir, self._audit = stores, settings, fhir, audit
         self._services: Services | None = None
         self._opening = asyncio.Lock()
         checks = {"archive": self._check_self} | ({"fhir": self._check_fhir} if self._has_fhir else {})
+        checks |= {"audit": audit.check} if audit is not None else {}
         self.health = HealthService(stores, checks)
+        self.observation = ObservationService(stores, settings.settle_delay_seconds, self.health, self._fhir_operations)
 
     async def open(self) -> Services:
         """Give the services; the first call reads the archive's key.
@@ -88,9 +93,13 @@ class Archive:
 
     async def _check_fhir(self) -> None:
         """Say what keeps FHIR from being kept in step."""
+        operations = await self._fhir_operations()
+        if operations is not None:
+            await operations.check()
+
+    async def _fhir_operations(self) -> FhirOperations | None:
         fhir = (await self.open()).fhir
-        if fhir is not None:
-            await fhir.operations.check()
+        return fhir.operations if fhir else None
 
     def _make(self, key: ArchiveKey) -> Services:
         stores, settings = self._stores, self._settings
@@ -110,7 +119,7 @@ class Archive:
             frames=FramesService(reader, stores.blobs),
             delete=DeleteService(stores.tables, reader, committer),
             changefeed=ChangeFeedService(FeedReader(stores.tables), reader, metadata),
-            ingest=IngestService(stores, stow),
+            ingest=IngestService(stores, stow, self._audit),
             settle=SettleService(stores.tables, publisher, cover, sync),
             sweep=SweepService(stores, key, cover, fhir=sync),
             fhir=fhir,

@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from shared.fhir.context import Context, Projection
 from shared.fhir.identity import Identity, Links, uid_identity
-from shared.fhir.issues import Issue, IssueClass, IssueCode, Notes
+from shared.fhir.issues import Issue, IssueClass, IssueCode, Notes, StudyRejected
 from shared.fhir.json_text import Resource, canonical, digest, parse
 from shared.fhir.lookup import find, reference_to
 from shared.fhir.merging import base_of
-from shared.fhir.patient_plan import find_patient, plan_left_patient, plan_patient
+from shared.fhir.patient_plan import find_patient, of_same_person, plan_left_patient, plan_patient
 from shared.fhir.plan import Planned, SharedResources, Unit, chosen, plan_document, removals
 from shared.fhir.projection import project
 from shared.fhir.state import Contribution, DocumentRow, SyncRow, SyncState, WrittenResource
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
     from shared.fhir.evidence import StudyEvidence
     from shared.fhir.identity import Draft
+    from shared.fhir.patient_plan import FoundPatient
     from shared.fhir.server import Capabilities, FhirServer
     from shared.fhir_settings import FhirSettings
     from shared.ports import Clock
@@ -186,18 +187,29 @@ class Planner:
     ) -> tuple[Planned | None, Sequence[Issue]]:
         if draft.patient is None:
             return None, ()
-        found = await find_patient(draft.patient, self._server, self._settings)
-        said = [draft.patient.resource]
+        found, said = await find_patient(draft.patient, self._server, self._settings), [draft.patient.resource]
         if self._settings.patient_policy != "link":
             key, mine = self._state.patient_key(draft.patient.identity), self._contribution(draft.patient, draft.study_date, known)
-            there = await self._state.contributions(key)
-            if keep is not None and mine not in there:
-                await keep(key, mine)
-                there = await self._state.contributions(key)
-                found = await find_patient(draft.patient, self._server, self._settings)  # as it is now that others know of ours
-            others = [each for each in there if each.study_key != mine.study_key]
+            try:
+                found, others = await self._hear_others(draft.patient, found, key, mine, keep)
+            except StudyRejected:
+                if keep is not None:
+                    await self._state.withdraw(key, mine.study_key)  # nobody else is to hear of a study that is not written
+                raise
             said = [each.elements for each in sorted([*others, mine], key=lambda each: each.age)]
         return plan_patient(draft.patient, found, said, self._settings, capabilities), found.issues
+
+    async def _hear_others(
+        self, patient: Draft, found: FoundPatient, key: str, mine: Contribution, keep: Keep | None
+    ) -> tuple[FoundPatient, Sequence[Contribution]]:
+        """Have what the study says of its patient remembered; give what others say, and the Patient as it is now that they know of ours."""
+        there = await self._state.contributions(key)
+        if keep is not None and mine not in there:
+            await keep(key, mine)
+            there = await self._state.contributions(key)
+            found = await find_patient(patient, self._server, self._settings)
+        others = [each for each in there if each.study_key != mine.study_key]
+        return found, of_same_person(others, patient, found, self._settings)
 
     def _contribution(self, patient: Draft, study_date: str, known: Known) -> Contribution:
         """Give what a study says of its patient, as it reads when it comes from the table."""
@@ -235,6 +247,9 @@ class Planner:
         identities = [each.identity for document in draft.documents for each in document.drafts]
         remembered = {r.identity: r for row in known.documents.values() for r in known.trusted(row)}
         there = await find(self._server, [identity for identity in identities if identity not in remembered])
+        others = {r.reference: r.identity for row in known.documents.values() for r in row.resources}
+        for identity, resources in there.items():  # a part of a report may carry the identifier of the whole
+            there[identity] = [each for each in resources if others.get(reference_to(each), identity) == identity]
         found |= {identity: remembered[identity].reference for identity in identities if identity in remembered}
         found |= {identity: reference_to(chosen(resources, self._settings.canonical)) for identity, resources in there.items() if resources}
         return there

@@ -8,6 +8,8 @@ stored, or the same bytes were stored already   the inbox blob goes
 not readable, not valid, or other bytes are
 stored under its UIDs                           it moves to ``inbox-rejected``, with the reason as blob metadata
 storage trouble                                 it stays; the event comes again, and the sweep after it
+
+Each file judged is one record of the audit trail, written before the file goes. Who put it there, the storage account's log knows.
 """
 
 from __future__ import annotations
@@ -18,20 +20,29 @@ from contextlib import suppress
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+from shared.access import Caller, DataAction
+from shared.audit import AccessRecord
 from shared.catalog.keys import INBOX, REJECTED
 from shared.dicom.instance import Rules
 from shared.dicomweb.store_report import Failed, FailureReason
 from shared.errors import AlreadyPresent, ArchiveError, Busy, NotPresent, PreconditionFailed, TooLarge
 from shared.services.stow import Part
+from shared.telemetry.trace_context import operation_id
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Sequence
 
+    from shared.audit import AuditTrail
     from shared.ports import BlobInfo, Stores
     from shared.services.stow import StoreOutcome, StowService
 
 SWEEP_AFTER = timedelta(minutes=10)
 """A file that lies in the inbox for so long is taken without an event."""
+
+INBOX_DOOR = Caller("inbox")
+"""Who stores a file of the inbox."""
+_STORED, _REJECTED = 200, 409
+"""What a store request would have been answered."""
 
 _log = logging.getLogger(__name__)
 
@@ -39,11 +50,16 @@ _log = logging.getLogger(__name__)
 class IngestService:
     """Takes files out of the inbox."""
 
-    def __init__(self, stores: Stores, stow: StowService) -> None:
-        self._blobs, self._clock, self._stow = stores.blobs, stores.clock, stow
+    def __init__(self, stores: Stores, stow: StowService, audit: AuditTrail | None = None) -> None:
+        self._blobs, self._clock, self._stow, self._audit = stores.blobs, stores.clock, stow, audit
 
-    async def ingest(self, blob_name: str) -> None:
+    async def ingest(self, blob_name: str) -> bool:
         """Store one file of the inbox, or reject it; do nothing where it is not there any more.
+
+        Returns
+        -------
+        bool
+            False where it was rejected.
 
         Raises
         ------
@@ -51,8 +67,7 @@ class IngestService:
             It could not be done now; the file still lies there.
         """
         info = await self._blobs.head(INBOX, blob_name)
-        if info is not None:
-            await self._take(info)
+        return info is None or await self._take(info)
 
     async def sweep_inbox(self) -> None:
         """Take what events did not announce: all that has lain in the inbox for ``SWEEP_AFTER``."""
@@ -69,7 +84,7 @@ class IngestService:
         except ArchiveError as error:
             _log.warning("a file stays in the inbox (%s)", type(error).__name__)
 
-    async def _take(self, info: BlobInfo) -> None:
+    async def _take(self, info: BlobInfo) -> bool:
         try:
             reason = await self._store(info)
             if reason is not None:
@@ -77,14 +92,25 @@ class IngestService:
             await self._blobs.delete(INBOX, info.name, if_match=info.etag)
         except (NotPresent, PreconditionFailed):
             _log.info("a file left the inbox, or was overwritten, while it was being read")
+            return True
+        return reason is None
 
     async def _store(self, info: BlobInfo) -> str | None:
         """Store the file; give the reason where it has to be rejected."""
+        if self._audit is not None:
+            self._audit.admit()
+        studies: list[str] = []
         try:
-            result = await self._stow.store(self._parts(info), study_instance_uid=None, rules=Rules.V2)
+            result = await self._stow.store(self._parts(info), study_instance_uid=None, rules=Rules.V2, studies=studies)
+            reason = _verdict(result.outcomes[0])
         except TooLarge as error:
-            return error.category
-        return _verdict(result.outcomes[0])
+            reason = error.category
+        if self._audit is not None:
+            await self._audit.record(self._access(studies, _STORED if reason is None else _REJECTED))
+        return reason
+
+    def _access(self, studies: Sequence[str], status: int) -> AccessRecord:
+        return AccessRecord(self._clock.now(), INBOX_DOOR, "ingest_blob", "", DataAction.WRITE, studies, status, operation_id(None))
 
     async def _parts(self, info: BlobInfo) -> AsyncIterator[Part]:
         yield Part(self._blobs.stream(INBOX, info.name, if_match=info.etag))

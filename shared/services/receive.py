@@ -237,10 +237,11 @@ def check_size(size_bytes: int, max_bytes: int) -> None:
 def _refusal(parsed: ParsedInstance, terms: Terms) -> Failed | None:
     """Say why an instance that could be read is not stored."""
     required = tuple(p for p in parsed.problems if p.required)
+    uids, study = (parsed.sop_class_uid or None, parsed.sop_instance_uid or None), parsed.study_instance_uid
     if required:
-        return Failed(FailureReason.VALIDATION_FAILED, parsed.sop_class_uid or None, parsed.sop_instance_uid or None, required)
-    if terms.study_instance_uid is not None and parsed.study_instance_uid != terms.study_instance_uid:
-        return Failed(FailureReason.STUDY_MISMATCH, parsed.sop_class_uid, parsed.sop_instance_uid)
+        return Failed(FailureReason.VALIDATION_FAILED, *uids, required, study_instance_uid=study or None)
+    if terms.study_instance_uid is not None and study != terms.study_instance_uid:
+        return Failed(FailureReason.STUDY_MISMATCH, *uids, study_instance_uid=study)
     return None
 
 

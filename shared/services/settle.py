@@ -22,8 +22,13 @@ class SettleService:
     def __init__(self, tables: TableStore, publisher: FeedPublisher, cover: Cover, fhir: FhirSyncService | None = None) -> None:
         self._tables, self._publisher, self._cover, self._fhir = tables, publisher, cover, fhir
 
-    async def settle(self, body: str) -> None:
+    async def settle(self, body: str) -> bool:
         """Publish until the study's outbox reads empty; where that fails, send a delayed successor. Then look whether FHIR is in step.
+
+        Returns
+        -------
+        bool
+            Whether all of the study's changes are in the feed.
 
         Raises
         ------
@@ -33,15 +38,21 @@ class SettleService:
             The successor could not be sent either, or FHIR not looked at: the queue delivers this message again.
         """
         partition_key, next_ms = decode_settle_message(body)
+        published = await self._publish(partition_key)
+        if self._fhir is not None:
+            await self._fhir.look(partition_key, next_ms)
+        await self._tables.durable()
+        return published
+
+    async def _publish(self, partition_key: str) -> bool:
         try:
             while await self._publisher.publish_outbox(partition_key):
                 pass
         except (StorageFailure, Busy) as error:
             _log.warning("settling is put off", extra={"error": type(error).__name__})
             await self._cover.send(partition_key)
-        if self._fhir is not None:
-            await self._fhir.look(partition_key, next_ms)
-        await self._tables.durable()
+            return False
+        return True
 
     async def revive(self, body: str) -> None:
         """Send a settle message that ended in the poison queue again; one that is not ours is dropped."""

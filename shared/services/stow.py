@@ -72,7 +72,13 @@ class StowService:
         self._load = _Load()
 
     async def store(
-        self, parts: AsyncIterator[Part | RefusedPart], *, study_instance_uid: str | None, rules: Rules, replace: bool = False
+        self,
+        parts: AsyncIterator[Part | RefusedPart],
+        *,
+        study_instance_uid: str | None,
+        rules: Rules,
+        replace: bool = False,
+        studies: list[str] | None = None,
     ) -> StoreResult:
         """Store the instances of a request.
 
@@ -87,6 +93,8 @@ class StowService:
             How strictly instances are checked.
         replace
             Whether instances already stored are replaced (PUT) or fail as duplicates.
+        studies
+            Filled with what the instances call their studies, those too that fail, and where the request fails: for the audit trail.
 
         Raises
         ------
@@ -98,7 +106,7 @@ class StowService:
             Storage did not take any instance; the same request may succeed later.
         """
         terms = Terms(rules, replace, study_instance_uid, self._stores.clock.now().timestamp())
-        intake = _Intake(self._receiver, self._committer, terms, self._max_bytes, self._load)
+        intake = _Intake(self._receiver, self._committer, terms, self._max_bytes, self._load, [] if studies is None else studies)
         cut_off = False
         try:
             async for part in parts:
@@ -141,6 +149,7 @@ class _Intake:
     terms: Terms
     max_bytes: int
     load: _Load
+    studies: list[str]
     slots: list[_Slot] = field(default_factory=list)
     under_way: set[asyncio.Task[None]] = field(default_factory=set)
     one_ended: asyncio.Event = field(default_factory=asyncio.Event)
@@ -204,8 +213,14 @@ class _Intake:
         except Exception as error:  # noqa: BLE001 - one instance must not fail the others: reported as a processing failure
             _log.error("receiving an instance failed", extra={"error": type(error).__name__})
             slot.reception = Failed(FailureReason.PROCESSING_FAILURE)
+        self._note_study(slot.reception)
         if isinstance(slot.reception, Received):
             self.uncommitted_bytes += encoded_bytes(slot.reception.change)
+
+    def _note_study(self, reception: Reception) -> None:
+        study = reception.record.study_instance_uid if isinstance(reception, Received) else reception.study_instance_uid
+        if study and (not self.studies or self.studies[-1] != study):
+            self.studies.append(study)
 
     async def _make_room(self) -> None:
         """Wait for one of our own parts while much is under way; so a request always has one, and none waits for another's."""

@@ -290,3 +290,66 @@ async def test_check_passes_for_our_containers_and_fails_for_others(blobs: BlobS
     await blobs.check(CONTAINER)
     with pytest.raises(NotPresent):
         await blobs.check("no-such-container")
+
+
+LINES = [b"first\n", b"second\n", b"third\n"]
+
+
+async def append_all(blobs: BlobStore, name: str, blocks: list[bytes]) -> None:
+    offset = 0
+    for block in blocks:
+        await blobs.append("audit", name, block, offset=offset)
+        offset += len(block)
+
+
+async def test_appended_blocks_follow_each_other(blobs: BlobStore, folder: str) -> None:
+    await append_all(blobs, folder + "a/log", LINES)
+    info = await blobs.head("audit", folder + "a/log")
+    assert info is not None
+    assert (info.size, info.metadata) == (len(b"".join(LINES)), {})
+    assert await blobs.read("audit", folder + "a/log") == b"".join(LINES)
+    listed = [blob.name async for page in blobs.list("audit", prefix=folder) for blob in page]
+    assert listed == [folder + "a/log"]
+
+
+async def test_large_block_is_appended_whole(blobs: BlobStore, folder: str) -> None:
+    blocks = [pattern(5 * MEBIBYTE + 1), b"end"]
+    await append_all(blobs, folder + "log", blocks)
+    assert await blobs.read("audit", folder + "log") == b"".join(blocks)
+
+
+@pytest.mark.parametrize("offset", [0, 5, 7, 99])
+async def test_append_at_another_place_than_the_end_is_refused(blobs: BlobStore, folder: str, offset: int) -> None:
+    await append_all(blobs, folder + "log", LINES[:1])
+    with pytest.raises(PreconditionFailed):
+        await blobs.append("audit", folder + "log", b"other", offset=offset)
+    assert await blobs.read("audit", folder + "log") == LINES[0]
+
+
+async def test_repeated_append_does_not_append_twice(blobs: BlobStore, folder: str) -> None:
+    await append_all(blobs, folder + "log", LINES)
+    with pytest.raises(PreconditionFailed):
+        await blobs.append("audit", folder + "log", LINES[2], offset=len(LINES[0] + LINES[1]))
+    assert await blobs.read("audit", folder + "log") == b"".join(LINES)
+
+
+async def test_append_to_what_should_be_there_and_is_not(blobs: BlobStore, folder: str) -> None:
+    with pytest.raises(NotPresent):
+        await blobs.append("audit", folder + "log", b"x", offset=3)
+    with pytest.raises(NotPresent):
+        await blobs.append("no-such-container", folder + "log", b"x", offset=0)
+    assert await blobs.head("audit", folder + "log") is None
+
+
+async def test_of_many_appends_at_the_same_place_one_wins(blobs: BlobStore, folder: str) -> None:
+    await append_all(blobs, folder + "log", LINES[:1])
+    appends = (blobs.append("audit", folder + "log", b"%d" % n, offset=len(LINES[0])) for n in range(4))
+    results = await asyncio.gather(*appends, return_exceptions=True)
+    assert sum(result is None for result in results) == 1
+    assert sum(isinstance(result, PreconditionFailed) for result in results) == 3
+
+
+@pytest.mark.parametrize("name", ["", "../log", "a//log"])
+async def test_append_keeps_to_its_container(blobs: BlobStore, name: str) -> None:
+    with pytest.raises(StorageLimit):
+        await blobs.append("audit", name, b"x", offset=0)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import pytest
 
 from shared.errors import NotPresent, StorageLimit
+from shared.ports import Backlog
 
 if TYPE_CHECKING:
     from shared.ports import MessageQueue
@@ -131,10 +133,33 @@ async def test_largest_message_is_taken_and_a_larger_one_refused(queues: Message
 
 
 async def test_unknown_queue_is_not_present(queues: MessageQueue) -> None:
-    for verb in (queues.send("no-such-queue", "a"), queues.receive("no-such-queue"), queues.check("no-such-queue")):
+    queue = "no-such-queue"
+    for verb in (queues.send(queue, "a"), queues.receive(queue), queues.check(queue), queues.backlog(queue)):
         with pytest.raises(NotPresent):
             await verb
 
 
 async def test_check_passes_for_our_queues(queues: MessageQueue) -> None:
     await queues.check(QUEUE)
+
+
+async def test_backlog_of_an_empty_queue_is_nothing(queues: MessageQueue) -> None:
+    assert await queues.backlog(QUEUE) == Backlog(0)
+
+
+async def test_backlog_counts_all_messages_and_shows_the_oldest_without_taking_it(queues: MessageQueue, pass_time: PassTime) -> None:
+    before = datetime.now(UTC)
+    for body in ("first", "second"):
+        await queues.send(QUEUE, body)
+    await queues.send(QUEUE, "hidden", delay_seconds=60)
+    await pass_time(1.5)
+    backlog = await queues.backlog(QUEUE)
+    assert (backlog.messages, backlog.oldest) == (3, "first")
+    assert backlog.since is not None
+    assert abs(backlog.since - before) < timedelta(seconds=30)
+    assert sorted(message.body for message in await queues.receive(QUEUE)) == ["first", "second"]
+
+
+async def test_backlog_of_hidden_messages_has_no_oldest(queues: MessageQueue) -> None:
+    await queues.send(QUEUE, "hidden", delay_seconds=60)
+    assert await queues.backlog(QUEUE) == Backlog(1)

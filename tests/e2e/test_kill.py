@@ -38,6 +38,10 @@ class Senders:
         for thread in self._threads:
             thread.join()
 
+    def have_reached(self, studies: list[str]) -> bool:
+        """Tell whether something of each study was acknowledged."""
+        return {sent.study for sent in list(self.acknowledged.values())} >= set(studies)
+
     def _send(self) -> None:
         while True:
             study = random.choice(self.studies)
@@ -89,7 +93,10 @@ def kill_amid_stores(host: RunningHost, studies: list[str], acknowledged: dict[s
     """Let senders work for a moment, kill the host, and remember what was acknowledged."""
     senders = Senders(host.url, studies)
     senders.start()
-    time.sleep(random.uniform(0.3, 1.2))  # the moment of the kill is what varies, not what is waited for
+    latest = time.monotonic() + 30
+    while not senders.have_reached(studies) and time.monotonic() < latest:
+        time.sleep(0.01)
+    time.sleep(random.uniform(0.1, 1.0))  # the moment of the kill is what varies, not what is waited for
     host.kill()
     senders.join()
     assert senders.acknowledged

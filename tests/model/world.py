@@ -18,7 +18,7 @@ from shared.catalog import keys, terms
 from shared.catalog.outbox import Commit
 from shared.catalog.records import SeriesRecord, StudyRecord
 from shared.errors import AlreadyPresent, NotPresent, OutcomeUnknown, PreconditionFailed, StorageFailure, StorageLimit
-from shared.ports import Create, Entity, Key, Message, Operation, Properties, Remove, Upsert
+from shared.ports import Backlog, Create, Entity, Key, Message, Operation, Properties, Remove, Upsert
 
 if TYPE_CHECKING:
     import random
@@ -285,6 +285,9 @@ class ModelQueue:
         raise NotImplementedError
 
     async def postpone(self, queue: str, message: Message, *, delay_seconds: float) -> Message:
+        raise NotImplementedError
+
+    async def backlog(self, queue: str) -> Backlog:
         raise NotImplementedError
 
     async def check(self, queue: str) -> None:

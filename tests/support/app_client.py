@@ -20,6 +20,7 @@ from tests.support.stores import memory_stores
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+    from functions._http import Guards
     from shared.fhir.server import FhirServer
     from shared.ports import Stores
 
@@ -44,10 +45,15 @@ class AppClient:
     """Sends requests to an app made on stores."""
 
     def __init__(
-        self, stores: Stores | None = None, settings: Settings = SETTINGS, access: Access | None = None, fhir: FhirServer | None = None
+        self,
+        stores: Stores | None = None,
+        settings: Settings = SETTINGS,
+        access: Access | None = None,
+        fhir: FhirServer | None = None,
+        guards: Guards | None = None,
     ) -> None:
         self.stores = stores or memory_stores()
-        self.app = create_app(settings, self.stores, access or OpenAccess(), fhir)
+        self.app = create_app(settings, self.stores, access or OpenAccess(), fhir, guards)
         self.functions = {str(f.get_function_name()): f for f in self.app.get_functions()}
         functions = read_functions(((name, f.get_raw_bindings()) for name, f in self.functions.items()), {})
         self.routes = RouteTable(functions, "")

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 
     from shared.ports import (
+        Backlog,
         BlobInfo,
         BlobStore,
         BuiltBlob,
@@ -94,7 +95,7 @@ class CountingTables:
 
 @dataclass
 class CountingBlobs:
-    """A BlobStore whose requests are counted: ``put``, ``read``, ``head``, ``delete``, ``list``."""
+    """A BlobStore whose requests are counted: ``put``, ``append``, ``read``, ``head``, ``delete``, ``list``."""
 
     inner: BlobStore
     counts: Counter[str] = field(default_factory=Counter)
@@ -114,6 +115,10 @@ class CountingBlobs:
             return blob, result
 
         return await self.inner.put_built(container, name, build_and_count)
+
+    async def append(self, container: str, name: str, data: bytes, *, offset: int) -> None:
+        self.counts[f"append {container}"] += 1 if offset else 2  # the first makes the blob
+        await self.inner.append(container, name, data, offset=offset)
 
     async def read(self, container: str, name: str, *, start: int = 0, stop: int | None = None, if_match: str | None = None) -> bytes:
         self.counts[f"read {container}"] += 1
@@ -174,6 +179,10 @@ class CountingQueues:
     async def postpone(self, queue: str, message: Message, *, delay_seconds: float) -> Message:
         self.counts[f"postpone {queue}"] += 1
         return await self.inner.postpone(queue, message, delay_seconds=delay_seconds)
+
+    async def backlog(self, queue: str) -> Backlog:
+        self.counts[f"backlog {queue}"] += 2  # its properties, and a peek
+        return await self.inner.backlog(queue)
 
     async def check(self, queue: str) -> None:
         self.counts[f"check {queue}"] += 1

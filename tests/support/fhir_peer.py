@@ -9,7 +9,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext, supp
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Event, Thread
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 from urllib.parse import parse_qsl
 
 if TYPE_CHECKING:
@@ -110,16 +110,21 @@ class FhirPeer:
         return behave
 
     def handle(self, handler: BaseHTTPRequestHandler) -> None:
-        length = int(handler.headers.get("Content-Length", "0"))
-        headers = {name.lower(): value for name, value in handler.headers.items()}
-        path = handler.path.removeprefix("/fhir").removeprefix("/")
-        seen = Seen(handler.command, path, headers, handler.rfile.read(length))
-        if path == "metadata":
+        seen = received(handler)
+        if seen.path == "metadata":
             self.metadata_asked += 1
             self.metadata(handler)
         else:
             self.seen.append(seen)
             self.script.popleft()(handler)
+
+
+def received(handler: BaseHTTPRequestHandler) -> Seen:
+    """Read a request, its path below the base URL."""
+    length = int(handler.headers.get("Content-Length", "0"))
+    headers = {name.lower(): value for name, value in handler.headers.items()}
+    path = handler.path.removeprefix("/fhir").removeprefix("/")
+    return Seen(handler.command, path, headers, handler.rfile.read(length))
 
 
 def _served(request: Any, context: ssl.SSLContext | None) -> AbstractContextManager[Any]:
@@ -141,10 +146,19 @@ def hang_up(handler: BaseHTTPRequestHandler) -> None:
     handler.close_connection = True
 
 
+Peer = TypeVar("Peer", bound=FhirPeer)
+
+
 @contextmanager
 def fhir_peer(context: ssl.SSLContext | None = None) -> Iterator[FhirPeer]:
     """Run a peer on a free port, with TLS where a context is given."""
-    peer = FhirPeer()
+    with serving(FhirPeer(), context) as peer:
+        yield peer
+
+
+@contextmanager
+def serving(peer: Peer, context: ssl.SSLContext | None = None) -> Iterator[Peer]:
+    """Run this peer."""
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"

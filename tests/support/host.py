@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from tests.support.phi_watch import watch_host
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
@@ -86,7 +88,7 @@ def running_host(
     settings: Mapping[str, str] | None = None,
     more: Sequence[str] = (),
 ) -> Iterator[RunningHost]:
-    """Start a host on a free port, wait until it serves, and stop it at the end.
+    """Start a host on a free port, wait until it serves, and stop it at the end; nothing it leaves may tell of a patient.
 
     Parameters
     ----------
@@ -120,6 +122,8 @@ def running_host(
         reader.join()
         assert process.stdout is not None
         process.stdout.close()
+    found = watch_host(log, data_folder).found
+    assert not found, found
 
 
 def _collect(process: subprocess.Popen[str], log: list[str]) -> None:

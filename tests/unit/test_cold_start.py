@@ -15,17 +15,24 @@ ROOT: Final = Path(__file__).resolve().parents[2]
 SLOW: Final = (
     "PIL",
     "azure.identity",
+    "azure.monitor",
+    "cryptography",
     "fhir",
+    "functions._openapi",
+    "jwt",
     "numpy",
     "openjpeg",
+    "opentelemetry.sdk",
     "pydicom.pixels.decoders",
     "pylibjpeg",
     "requests",
     "rle",
     "shared.adapters.fhir_connection",
+    "shared.adapters.openid_documents",
     "urllib3",
 )
-"""Codecs, rendering, FHIR models, the client of the FHIR server: imported where first needed."""
+"""Codecs, rendering, FHIR models, the client of the FHIR server, what checks tokens, what sends telemetry,
+the description of the service: imported where first needed."""
 
 WITH_FHIR: Final = {
     "FHIR_BASE_URL": "http://127.0.0.1:9/fhir",
@@ -34,13 +41,15 @@ WITH_FHIR: Final = {
     "FHIR_ACCESSION_SYSTEM": "https://archive.example/accession",
     "PUBLIC_BASE_URL": "https://archive.example",
 }
+CLOSED: Final = {"AUTHORITY": "https://login.example", "AUDIENCE": "api://archive"}
+OBSERVED: Final = {"APPLICATIONINSIGHTS_CONNECTION_STRING": "InstrumentationKey=1;IngestionEndpoint=https://archive.example/"}
 REPORT: Final = "import json, sys; import function_app; print(json.dumps(sorted(sys.modules)))"
 
 
 @pytest.fixture(scope="module")
 def modules(tmp_path_factory: pytest.TempPathFactory) -> set[str]:
     """Names of all modules after a fresh interpreter has imported the app."""
-    environment = {"STORAGE_DATA_DIR": str(tmp_path_factory.mktemp("data")), **WITH_FHIR}
+    environment = {"STORAGE_DATA_DIR": str(tmp_path_factory.mktemp("data")), **WITH_FHIR, **CLOSED, **OBSERVED}
     command = [sys.executable, "-c", REPORT]
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=True, timeout=60)  # noqa: S603 -- our own
     return set(json.loads(done.stdout.splitlines()[-1]))

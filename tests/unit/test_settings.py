@@ -40,6 +40,13 @@ def test_a_connection_string_needs_no_uris() -> None:
     assert Settings.from_environment({"STORAGE": "UseDevelopmentStorage=true"}).storage.connection_string == "UseDevelopmentStorage=true"
 
 
+def test_audit_records_name_this_archive() -> None:
+    assert Settings.from_environment(EMBEDDED | {"AUDIT_WHEN_DOWN": "buffer"}).audit_when_down == "buffer"
+    host = EMBEDDED | {"WEBSITE_HOSTNAME": "app.azure.test"}
+    assert Settings.from_environment(host).audit_source == "app.azure.test"
+    assert Settings.from_environment(host | {"AUDIT_SOURCE": "Radiology"}).audit_source == "Radiology"
+
+
 def test_everything_else_has_a_default() -> None:
     settings = Settings.from_environment(EMBEDDED)
     assert settings == Settings(storage=settings.storage)
@@ -66,6 +73,7 @@ def test_all_that_is_missing_or_wrong_is_named_at_once_and_no_value_repeated() -
         ("MAX_INSTANCE_BYTES", "1e9"),
         ("STORAGE_MERGE_WRITES", "yes"),
         ("WEBSITE_INSTANCE_ID", "abc"),
+        ("AUDIT_WHEN_DOWN", "ignore"),
     ],
 )
 def test_a_value_that_cannot_be_meant_is_refused(name: str, value: str) -> None:

@@ -58,6 +58,8 @@ async def stores(service: FailingService) -> AsyncIterator[Stores]:
 SENT_ONCE: list[tuple[str, Callable[[Stores], Awaitable[object]]]] = [
     ("transaction", lambda stores: stores.tables.transact("catalog", MARKER, [Create(MARKER, {"a": MARKER})])),
     ("exclusive-put", lambda stores: stores.blobs.put("dicom", MARKER, b"content", metadata={"a": MARKER})),
+    ("append", lambda stores: stores.blobs.append("audit", MARKER, b"content", offset=3)),
+    ("first-append", lambda stores: stores.blobs.append("audit", MARKER, b"content", offset=0)),
     ("deletion-of-a-blob", lambda stores: stores.blobs.delete("dicom", MARKER)),
     ("deletion-of-a-message", lambda stores: stores.queues.delete("settle", Message(MARKER, MARKER, MARKER, 1))),
     ("postponement", lambda stores: stores.queues.postpone("settle", Message(MARKER, MARKER, MARKER, 1), delay_seconds=1)),

@@ -11,7 +11,7 @@ import pytest
 
 from shared.adapters import embedded_files
 from shared.adapters.embedded_stores import open_embedded
-from shared.errors import AlreadyPresent, NotConfigured, NotPresent, PreconditionFailed
+from shared.errors import AlreadyPresent, NotConfigured, NotPresent, PreconditionFailed, StorageFailure
 from shared.ports import BuiltBlob
 from shared.settings import StorageSettings
 
@@ -234,3 +234,18 @@ async def test_file_system_without_nameless_files_serves_too(opened: OpenStores,
     await blobs.put("dicom", "ab/a", b"3", exclusive=False)
     assert await blobs.read("dicom", "ab/a") == b"3"
     assert list((data / "blobs" / "dicom" / ".aside").iterdir()) == []
+
+
+async def test_append_that_fails_half_way_is_taken_back(blobs: BlobStore, data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    await blobs.append("audit", "a/log", b"first\n", offset=0)
+
+    def run_out_of_space(file: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", run_out_of_space)
+        with pytest.raises(StorageFailure, match="disk's space"):
+            await blobs.append("audit", "a/log", b"second\n", offset=6)
+    assert (data / "blobs" / "audit" / "a" / "log").read_bytes() == b"first\n"
+    await blobs.append("audit", "a/log", b"second\n", offset=6)
+    assert await blobs.read("audit", "a/log") == b"first\nsecond\n"

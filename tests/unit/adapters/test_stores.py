@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from shared.adapters.stores import close_stores, open_stores, prepare_stores, watch_inbox
+from shared.adapters.stores import before_closing, close_stores, open_stores, prepare_stores, watch_inbox
 from shared.errors import NotConfigured
 from shared.settings import StorageSettings
 
@@ -23,6 +23,20 @@ async def test_same_settings_give_the_same_stores_until_closed(tmp_path: Path) -
     await prepare_stores(settings)
     await close_stores()
     assert open_stores(settings) is not first
+    await close_stores()
+
+
+async def test_who_has_to_write_before_the_stores_are_closed_does_so_once(tmp_path: Path) -> None:
+    settings = StorageSettings("embedded", tmp_path)
+    blobs = open_stores(settings).blobs
+
+    async def farewell() -> None:
+        await blobs.append("audit", "log", b"the end", offset=0)
+
+    before_closing(farewell)
+    await close_stores()
+    await close_stores()
+    assert await open_stores(settings).blobs.read("audit", "log") == b"the end"
     await close_stores()
 
 

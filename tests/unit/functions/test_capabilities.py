@@ -62,7 +62,7 @@ async def test_options_of_a_resource_names_its_methods(client: AppClient) -> Non
 async def test_options_of_the_root_describes_the_service(client: AppClient, path: str) -> None:
     resources = {r["path"]: r["methods"] for r in (await client.send("OPTIONS", path)).json()["resources"]}
     assert resources["/{version}/studies/{study}/metadata"] == ["GET", "HEAD"]
-    assert len(resources) == 21
+    assert len(resources) == 24
 
 
 async def test_a_preflight_from_an_allowed_origin_is_answered(client: AppClient) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from shared.access import Caller
 from shared.catalog.keys import SETTLE_QUEUE
 from shared.errors import Unauthorized
 from shared.fhir.server import FhirConfiguration, FhirTransient
@@ -213,7 +214,7 @@ async def test_a_body_that_ends_early_queues_nothing(client: FhirClient) -> None
 
 async def test_without_the_right_nobody_learns_or_does_anything() -> None:
     class Nobody:
-        async def authorize(self, action: object, authorization: str | None) -> None:
+        async def authorize(self, action: object, authorization: str | None) -> Caller:
             raise Unauthorized("No token.")
 
     client = AppClient(settings=ON, access=Nobody(), fhir=FakeFhirServer())

@@ -50,6 +50,9 @@ PATHS = {
     f"studies/{UID}/series/{UID}/instances/{UID}/frames/1,2": {"GET": "retrieve_frames", "HEAD": "retrieve_frames"},
     "changefeed": {"GET": "read_change_feed", "HEAD": "read_change_feed"},
     "changefeed/latest": {"GET": "read_latest_change", "HEAD": "read_latest_change"},
+    "api.json": {"GET": "describe_service_json", "HEAD": "describe_service_json"},
+    "api.yaml": {"GET": "describe_service_yaml", "HEAD": "describe_service_yaml"},
+    "api.html": {"GET": "describe_service_page", "HEAD": "describe_service_page"},
     "studies/$bulkUpdate": {},
     "workitems": {},
 }
@@ -120,11 +123,11 @@ def http_handlers(client: AppClient) -> dict[str, Any]:
     return {name: f.get_user_function() for name, f in client.functions.items() if f.is_http_function()}
 
 
-def test_every_http_function_declares_a_right_and_only_two_are_public(client: AppClient) -> None:
+def test_every_http_function_declares_a_right_and_few_are_public(client: AppClient) -> None:
     routes = {name: getattr(handler, "route", None) for name, handler in http_handlers(client).items()}
     assert {name for name, route in routes.items() if not isinstance(route, Route)} == set()
     public = {name for name, route in routes.items() if route is not None and route.action is DataAction.PUBLIC}
-    assert public == {"check_health", "zz_fallback"}
+    assert public == {"check_health", "describe_service_json", "describe_service_yaml", "describe_service_page", "zz_fallback"}
 
 
 @pytest.mark.parametrize(

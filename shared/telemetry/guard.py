@@ -1,4 +1,4 @@
-"""Logging without PHI: the guard for other people's loggers, and operation ids. Not: business decisions.
+"""Logging without PHI: the guard for other people's loggers, and for what triggers raise. Not: business decisions.
 
 Our own messages are constant and our fields hold counts, sizes, durations, categories and route templates. What
 libraries log is not ours to word: pydicom's warnings, Python's, the SDK's and the server's may quote values,
@@ -8,8 +8,6 @@ URLs and query strings. The guard keeps of such a record who says it, how grave 
 from __future__ import annotations
 
 import logging
-import re
-import secrets
 from typing import TYPE_CHECKING, Any
 
 from shared.errors import ArchiveError
@@ -18,7 +16,19 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from types import TracebackType
 
-GUARDED = ("pydicom", "py.warnings", "uvicorn", "asyncio", "azure.", "fastapi", "PIL", "concurrent.futures", "urllib3", "msal")
+GUARDED = (
+    "PIL",
+    "asyncio",
+    "azure.",
+    "concurrent.futures",
+    "fastapi",
+    "msal",
+    "opentelemetry",
+    "py.warnings",
+    "pydicom",
+    "urllib3",
+    "uvicorn",
+)
 """Beginnings of the names of loggers whose records lose their text."""
 
 SILENCED = ("uvicorn.access", "azure.core.pipeline.policies.http_logging_policy")
@@ -26,8 +36,6 @@ SILENCED = ("uvicorn.access", "azure.core.pipeline.policies.http_logging_policy"
 
 QUIET = ("uvicorn.error",)
 """Loggers that say only what is wrong; without its text, anything less says nothing."""
-
-_TRACE_ID = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}")
 
 
 class _GuardedRecords:
@@ -40,9 +48,9 @@ class _GuardedRecords:
     def __init__(self, make: Callable[..., logging.LogRecord]) -> None:
         self._make = make
 
-    def __call__(self, name: str, *args: Any, **kwargs: Any) -> logging.LogRecord:
+    def __call__(self, name: str | None, *args: Any, **kwargs: Any) -> logging.LogRecord:
         record = self._make(name, *args, **kwargs)
-        if name.startswith(GUARDED):
+        if name and name.startswith(GUARDED):
             error = record.exc_info[0] if record.exc_info else None
             record.msg, record.args = "%s (text withheld, it may hold patient data)", (error.__name__ if error else "a message",)
             record.exc_info = record.exc_text = record.stack_info = None
@@ -67,12 +75,6 @@ def install_guard() -> None:
         logging.getLogger(name).addFilter(_drop)
     for name in QUIET:
         logging.getLogger(name).addFilter(_is_grave)
-
-
-def operation_id(traceparent: str | None) -> str:
-    """Give the id under which this request is found in the logs: the caller's W3C trace id, or a new one."""
-    match = _TRACE_ID.fullmatch(traceparent) if traceparent else None
-    return match[1] if match else secrets.token_hex(16)
 
 
 class UnexpectedFailure(Exception):

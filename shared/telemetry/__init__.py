@@ -1,0 +1,1 @@
+"""What the service tells of itself, without PHI: log records, metrics, traces."""
