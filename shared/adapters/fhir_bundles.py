@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
 from shared.adapters.fhir_answers import failure, objects, wrong_answer
+from shared.adapters.fhir_shapes import is_readable
 from shared.fhir.json_text import Resource, compact
 from shared.fhir.server import Capabilities, FhirConfiguration, Written
 
@@ -41,14 +42,14 @@ def matches(bundle: Resource, resource_type: str, what: str) -> list[Resource]:
     Raises
     ------
     FhirRefused
-        A match has no id that could be one.
+        A match has no id that could be one, or not the shape of what it says that it is.
     """
     found = [
         entry["resource"]
         for entry in objects(bundle.get("entry"))
         if _mode(entry) in (None, "match") and _type(entry.get("resource")) == resource_type
     ]
-    if not all(map(_own_reference, found)):
+    if not all(_own_reference(resource) and is_readable(resource) for resource in found):
         raise wrong_answer(what)
     return found
 

@@ -22,6 +22,7 @@ from shared.adapters.fhir_bundles import (
     with_ids,
     written,
 )
+from shared.adapters.fhir_shapes import is_readable
 from shared.adapters.worker_threads import WorkerThreads
 from shared.fhir.json_text import canonical
 from shared.fhir.server import Capabilities, FhirConfiguration, FhirRefused, FhirServer, FhirTransient, Write, Written
@@ -127,7 +128,7 @@ class HttpFhirServer:
             return None
         check(answer, what, logical_id)
         resource = resource_of(answer, what, resource_type)
-        if resource.get("id") != logical_id:
+        if resource.get("id") != logical_id or not is_readable(resource):
             raise wrong_answer(what)
         return resource
 

@@ -24,10 +24,12 @@ if TYPE_CHECKING:
     from shared.fhir.identity import Draft
     from shared.fhir.json_text import Resource
     from shared.fhir.server import Capabilities, FhirServer
+    from shared.fhir.state import Contribution
     from shared.fhir_settings import FhirSettings
 
 _MOST_HOPS = 3
 _TAG = "PatientID"
+_MISMATCH = Issue(IssueClass.FHIR, IssueCode.PATIENT_MISMATCH, "PatientName")
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +57,21 @@ async def find_patient(draft: Draft, server: FhirServer, settings: FhirSettings)
     if settings.patient_policy == "link":
         raise StudyRejected(Issue(IssueClass.FHIR, IssueCode.PATIENT_NOT_FOUND, _TAG), recheck=True)
     return FoundPatient(None)
+
+
+def of_same_person(others: Sequence[Contribution], draft: Draft, found: FoundPatient, settings: FhirSettings) -> list[Contribution]:
+    """Give what other studies say of a patient, but for those that evidently tell of another person.
+
+    Raises
+    ------
+    StudyRejected
+        Some do, and there is no Patient yet that tells whose the identifier is: two persons came under it at the same
+        moment, and this study is not the first. It is looked at again when there is one.
+    """
+    same = [each for each in others if settings.patient_mismatch == "flag" or not _is_another(each.elements, draft.resource)]
+    if found.current is None and len(same) < len(others):
+        raise StudyRejected(_MISMATCH, recheck=True)
+    return same
 
 
 def plan_patient(
@@ -101,7 +118,7 @@ async def plan_left_patient(reference: str, server: FhirServer, canonical: str) 
 async def _survivor(patient: Resource, server: FhirServer) -> Resource:
     """Follow a merge in the EHR to the patient that is left."""
     for _ in range(_MOST_HOPS):
-        replaced_by = [link["other"].get("reference", "") for link in patient.get("link", []) if link.get("type") == "replaced-by"]
+        replaced_by = [link.get("other", {}).get("reference", "") for link in patient.get("link", []) if link.get("type") == "replaced-by"]
         if not replaced_by:
             return patient
         following = await server.read(_relative(replaced_by[0]))
@@ -121,12 +138,15 @@ def _relative(reference: str) -> str:
 
 def _guard(current: Resource, described: Resource, settings: FhirSettings) -> Sequence[Issue]:
     """Notice that an identifier leads to another person: birth date and family name both differ."""
-    if not (_birth_dates_differ(current, described) and _families_differ(current, described)):
+    if not _is_another(current, described):
         return ()
-    mismatch = Issue(IssueClass.FHIR, IssueCode.PATIENT_MISMATCH, "PatientName")
     if settings.patient_mismatch == "block":
-        raise StudyRejected(mismatch)
-    return (replace(mismatch, issue_class=IssueClass.VALUE_WARNING),)
+        raise StudyRejected(_MISMATCH)
+    return (replace(_MISMATCH, issue_class=IssueClass.VALUE_WARNING),)
+
+
+def _is_another(current: Resource, described: Resource) -> bool:
+    return _birth_dates_differ(current, described) and _families_differ(current, described)
 
 
 def _birth_dates_differ(current: Resource, described: Resource) -> bool:
