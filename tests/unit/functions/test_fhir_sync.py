@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from shared.access import Caller
 from shared.catalog.keys import SETTLE_QUEUE
 from shared.errors import Unauthorized
 from shared.fhir.server import FhirConfiguration, FhirTransient
@@ -19,6 +18,7 @@ from tests.support.fhir_studies import failing
 from tests.support.fhir_world import FHIR
 
 if TYPE_CHECKING:
+    from shared.access import Caller
     from tests.support.app_client import Reply
 
 STUDY = "1.2.840.5"
