@@ -11,13 +11,14 @@ FHIR R4 3.1.0.5.1 "Conditional update", 3.1.0.4.2 "Managing resource contention"
 
 from __future__ import annotations
 
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from shared.fhir.identity import origin_system
 from shared.fhir.json_text import canonical, compact, means_the_same
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from shared.fhir.json_text import Resource
 
@@ -29,7 +30,7 @@ _OURS_IN_ADOPTED = frozenset({"identifier", "modality", "started", "numberOfSeri
 _SET_WHOLE = frozenset({"modality"})
 _KEYS = {"identifier": ("system", "value"), "endpoint": ("reference",)}
 """By what the items of lists are matched, where not by all that they say."""
-_PATIENT_ELEMENTS = ("name", "gender", "birthDate", "_birthDate", "address", "telecom", "multipleBirthBoolean", "multipleBirthInteger")
+_PATIENT_ELEMENTS = ("gender", "birthDate", "_birthDate", "address", "telecom", "multipleBirthBoolean", "multipleBirthInteger")
 _OVERWRITTEN = ("name", "gender")
 
 
@@ -161,7 +162,8 @@ def merge_patient(current: Resource, said: Sequence[Mapping[str, Any]], canonica
     current
         From the server; the draft itself where there is none yet.
     said
-        What the studies say, newest last: each element is set by the newest that has it, and none is emptied.
+        What the studies say, newest last: each element is set by the newest that has it, and none is emptied. The order in
+        which they came makes no difference.
     canonical_root
         Root of our own code systems.
     """
@@ -170,12 +172,11 @@ def merge_patient(current: Resource, said: Sequence[Mapping[str, Any]], canonica
         for name in _PATIENT_ELEMENTS:
             if name in elements:
                 merged[name] = elements[name]
-        for name, key in (("identifier", ("system", "value")), ("extension", ("url",))):
-            if name in elements:
-                merged[name] = _set_by_key(merged.get(name, []), elements[name], key)
         if security := elements.get("meta", {}).get("security"):
             merged["meta"] = {**merged.get("meta", {}), "security": _merge_list(merged.get("meta", {}).get("security", []), [], security)}
-    return _activated(merged, canonical_root)
+    for name, key in _KEYS_OF_LISTS.items():
+        merged[name] = _set_by_key(merged.get(name, []), [elements.get(name, []) for elements in said], key)
+    return compact(**_activated(merged, canonical_root))
 
 
 def deactivated(patient: Resource, canonical_root: str) -> Resource:
@@ -223,7 +224,23 @@ def refresh(ours: Resource, theirs: Resource) -> Resource:
     return {**kept, **ours, "meta": _merge_meta(ours.get("meta"), (), kept.get("meta"))}
 
 
-def _set_by_key(current: Sequence[Resource], new: Sequence[Resource], key: Sequence[str]) -> list[Resource]:
-    """Replace the items that have a new one's key, append the others."""
-    by_key = {tuple(item.get(name) for name in key): item for item in current}
-    return list((by_key | {tuple(item.get(name) for name in key): item for item in new}).values())
+def _set_by_key(current: Sequence[Resource], said: Sequence[Sequence[Resource]], key: Callable[[Resource], object]) -> list[Resource]:
+    """Give the newest items of each key in the order in which the keys were first said, then the others that are there."""
+    mine: dict[object, list[Resource]] = {}
+    for items in said:
+        mine |= _grouped(items, key)
+    return list(chain(*mine.values(), *(items for name, items in _grouped(current, key).items() if name not in mine)))
+
+
+def _grouped(items: Sequence[Resource], key: Callable[[Resource], object]) -> dict[object, list[Resource]]:
+    groups: dict[object, list[Resource]] = {}
+    for item in items:
+        groups.setdefault(key(item), []).append(item)
+    return groups
+
+
+_KEYS_OF_LISTS: Mapping[str, Callable[[Resource], object]] = {
+    "identifier": lambda each: (each.get("system"), each.get("value")),
+    "name": lambda each: each.get("use", "usual"),  # the ideographic and phonetic groups have no use of their own
+    "extension": lambda each: each.get("url"),
+}

@@ -120,9 +120,28 @@ def test_what_others_say_of_a_patient_stays() -> None:
     current: Any = {"identifier": [{"system": "urn:ehr", "value": "1"}], "telecom": ["t"], "extension": [{"url": "urn:x"}]}
     said = {"identifier": [{"system": "urn:a", "value": "2"}], "extension": [{"url": "urn:y"}]}
     patient = merge_patient(current, [said], ROOT)
-    assert patient["identifier"] == [*current["identifier"], *said["identifier"]]
-    assert patient["extension"] == [{"url": "urn:x"}, {"url": "urn:y"}]
+    assert patient["identifier"] == [*said["identifier"], *current["identifier"]]
+    assert patient["extension"] == [{"url": "urn:y"}, {"url": "urn:x"}]
     assert patient["telecom"] == ["t"]
+
+
+def test_names_of_one_use_are_replaced_together_and_those_of_other_uses_stay() -> None:
+    old = {"name": [{"use": "usual", "text": "Old"}, {"text": "山"}, {"use": "maiden", "text": "Born"}]}
+    new = {"name": [{"use": "usual", "text": "New"}, {"use": "old", "text": "Former"}]}
+    patient = merge_patient({"name": [{"use": "nickname", "text": "Nick"}]}, [old, new], ROOT)
+    assert [each["text"] for each in patient["name"]] == ["New", "Born", "Former", "Nick"]
+
+
+def test_the_order_in_which_studies_come_makes_no_difference_to_their_patient() -> None:
+    said = [
+        {"identifier": [{"system": "urn:a", "value": "1"}, {"system": "urn:o", "value": f"{n}"}], "extension": [{"url": f"urn:{n}"}]}
+        for n in range(3)
+    ]
+    merged = []
+    for first in said:
+        patient = merge_patient(first, [first], ROOT)
+        merged.append(merge_patient(patient, said, ROOT))
+    assert merged[0] == merged[1] == merged[2]
 
 
 def test_only_what_we_made_inactive_becomes_active() -> None:
