@@ -62,6 +62,26 @@ async def test_writing_everything_anew_makes_no_new_version(link: Link) -> None:
     assert set(before.values()) <= {1, 2, 3}, before
 
 
+async def test_the_preview_is_what_is_written_then(link: Link) -> None:
+    archive, study = link(), new_uid()
+    await archive.put(image(study), report_file(study), dose_report(study))
+    preview = (await archive.get(f"/fhir-sync/preview/{study}")).json()
+    assert archive.written.everything() == []
+    await archive.in_step()
+    assert {entry["request"]["url"]: entry["resource"] for entry in preview["bundle"]["entry"]} == archive.written.state()
+    assert {change["action"] for change in preview["changes"]} == {"create"}
+
+
+async def test_a_study_of_more_instances_than_are_listed_is_counted_right_all_the_same(link: Link) -> None:
+    archive, study = link(instance_limit=60), new_uid()
+    await archive.put(*(image(study, number, PixelData=None) for number in range(1, 61)), image(study, 1, 2), report_file(study))
+    await archive.in_step()
+    resource = archive.written.one("ImagingStudy")
+    assert (resource["numberOfSeries"], resource["numberOfInstances"]) == (3, 62)
+    assert [len(series.get("instance", [])) for series in resource["series"]] == [0, 1, 1]
+    assert "instances-elided" in {tag["code"] for tag in resource["meta"]["tag"]}
+
+
 async def test_500_instances_in_any_order_over_8_senders_are_counted_right_and_cost_few_versions(link: Link) -> None:
     archive, study = link(settle_delay_seconds=0.03, debounce_seconds=0.5), new_uid()
     files = [image(study, number, series, PixelData=None) for series in range(1, 6) for number in range(1, 101)]
