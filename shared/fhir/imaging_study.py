@@ -7,10 +7,12 @@ PS3.3 C.7.2.1 "General Study Module", C.7.2.2 "Patient Study Module"; FHIR R4 10
 
 from __future__ import annotations
 
+from itertools import chain
 from typing import TYPE_CHECKING
 
 from shared.fhir import concepts, encounters, locations, moments, orders, practitioners, values
 from shared.fhir.context import StudyFrame
+from shared.fhir.documents import predecessors
 from shared.fhir.endpoint import endpoint_identity
 from shared.fhir.evidence import distinct, union, vote
 from shared.fhir.identity import DCM, Draft, identifier, is_uid, origin_system, uid_identity
@@ -20,7 +22,7 @@ from shared.fhir.patient import subject
 from shared.fhir.series import in_order, is_cut_short, modality, series_element
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
     from shared.fhir.context import Context
     from shared.fhir.dataset import Dataset
@@ -65,7 +67,7 @@ def frame(evidence: StudyEvidence, context: Context) -> StudyFrame:
         started=moments.earliest(moments.moment(block.dataset, "StudyDate", "StudyTime", context) for block in evidence.blocks),
         modalities=sorted(each for each in modalities if each),
         documents=documents,
-        superseded=documents.intersection(_predecessors(evidence)),
+        superseded=documents.intersection(chain.from_iterable(map(predecessors, evidence.documents))),
     )
 
 
@@ -140,14 +142,3 @@ def _reason(ds: Dataset, context: Context) -> list[Resource]:
     coded = concepts.concepts(ds, "ReasonForRequestedProcedureCodeSequence", context)
     described = values.text(ds, "ReasonForTheRequestedProcedure", context.notes)
     return coded or ([{"text": described}] if described else [])
-
-
-def _predecessors(evidence: StudyEvidence) -> Iterator[str]:
-    """Give the SOP Instance UIDs of documents that another document of the study says it replaces."""
-    for document in evidence.documents:
-        for study in document.dataset.items("PredecessorDocumentsSequence"):
-            for series in study.items("ReferencedSeriesSequence"):
-                for reference in series.items("ReferencedSOPSequence"):
-                    uid = values.uid(reference, "ReferencedSOPInstanceUID")
-                    if uid is not None and uid != document.sop_instance_uid:
-                        yield uid
