@@ -2,7 +2,7 @@
 
 Records wait in memory and are written together, one block at a time. Who writes, deletes or is refused waits for its record's block; what
 comes meanwhile shares the next. Records of reads wait for such company, and for ``GATHER_SECONDS`` at most: a crash loses those of the
-last five seconds, and a reader costs no storage request.
+last five seconds, and a reader costs no storage request. So do all records of the open local run, which knows nobody.
 
 Where a block cannot be written, it is tried ``TRIES`` times; then the trail is *down* until it can be. Meanwhile nothing that was done is
 forgotten: its records wait in memory, and the block is tried again and again. What is asked for while the trail is down is
@@ -25,7 +25,7 @@ from contextvars import Context
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from shared.access import DataAction
+from shared.access import ANYBODY, DataAction
 from shared.catalog.feed import to_ms
 from shared.errors import Busy, StorageFailure
 from shared.services.audit_log import AuditLog
@@ -216,7 +216,8 @@ class AuditService:
 
 
 def _may_wait(access: AccessRecord) -> bool:
-    return access.action is DataAction.READ and access.status not in _REFUSALS
+    """Tell whether a record may wait for others: that of a read, and where the service is open and knows nobody."""
+    return access.status not in _REFUSALS and (access.action is DataAction.READ or access.caller is ANYBODY)
 
 
 def _blocks(lines: Sequence[bytes]) -> Iterator[bytes]:

@@ -15,7 +15,7 @@ import pytest
 import requests
 
 from tests.support.dicom_builders import make_instance, new_uid
-from tests.support.host import PROJECT_FOLDER, host_command, running_host
+from tests.support.host import PROJECT_FOLDER, host_command, read_tokens, running_host
 from tests.support.issuer import AUDIENCE, ROLES, OpenIdIssuer, identities, running_issuer
 
 if TYPE_CHECKING:
@@ -37,14 +37,6 @@ def bearer(token: str) -> dict[str, str]:
 
 def call(host: RunningHost, method: str, path: str, headers: Mapping[str, str], body: bytes = b"") -> requests.Response:
     return requests.request(method, host.url + path, headers=headers, data=body, timeout=PATIENCE_SECONDS)
-
-
-def read_tokens(host: RunningHost) -> dict[str, str]:
-    """Read the lines that name tokens; the host is known to have said ``ready``."""
-    assert host.process.stdout is not None
-    lines = [host.process.stdout.readline().split() for _ in range(3)]
-    assert [words[:2] for words in lines] == [["token", "read"], ["token", "write"], ["token", "all"]]
-    return {name: token for _, name, token in lines}
 
 
 @contextmanager

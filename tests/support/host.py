@@ -126,6 +126,14 @@ def running_host(
     assert not found, found
 
 
+def read_tokens(host: RunningHost) -> dict[str, str]:
+    """Read the lines that name tokens; the host is known to have said ``ready``."""
+    assert host.process.stdout is not None
+    lines = [host.process.stdout.readline().split() for _ in range(3)]
+    assert [words[:2] for words in lines] == [["token", "read"], ["token", "write"], ["token", "all"]]
+    return {name: token for _, name, token in lines}
+
+
 def _collect(process: subprocess.Popen[str], log: list[str]) -> None:
     assert process.stderr is not None
     with process.stderr:

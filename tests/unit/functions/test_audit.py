@@ -17,7 +17,7 @@ from shared.errors import StorageFailure, TooManyRequests, Unauthorized
 from shared.services import audit, stow
 from shared.services.audit import AuditService
 from tests.support.app_client import SETTINGS, AppClient
-from tests.support.audit import ShakyBlobs, details, read_trail, status, studies
+from tests.support.audit import EverybodyIs, ShakyBlobs, details, read_trail, status, studies
 from tests.support.counting import counting
 from tests.support.dicom_builders import make_instance
 from tests.support.fake_fhir import FakeFhirServer
@@ -296,10 +296,21 @@ async def test_a_file_stays_in_the_inbox_while_the_trail_is_down(monkeypatch: py
     await client.trail.close()
 
 
+async def test_where_nobody_is_known_all_records_wait_for_each_other() -> None:
+    stores, counts = counting(memory_stores())
+    trail = AuditService(stores.blobs, stores.clock, "archive.test")
+    client = AppClient(stores, guards=Guards(audit=trail))
+    for _ in range(3):
+        await client.store(make_instance(StudyInstanceUID=STUDY))
+    assert counts["append audit"] == 0
+    await trail.close()
+    assert [details(event)["transaction"] for event in await read_trail(stores.blobs)] == ["store_instances"] * 3
+
+
 async def test_a_store_costs_one_request_more_and_a_read_none() -> None:
     stores, counts = counting(memory_stores())
     trail = AuditService(stores.blobs, stores.clock, "archive.test")
-    client, plain = AppClient(stores, guards=Guards(audit=trail)), AppClient(stores)
+    client, plain = AppClient(stores, access=EverybodyIs(ADA), guards=Guards(audit=trail)), AppClient(stores)
     for each in (client, plain):
         await each.store(make_instance(StudyInstanceUID=STUDY))  # opens archive and blob
     cost: list[Counter[str]] = []

@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from functions._http import Guards
+from shared.access import Caller
 from shared.adapters.names import CONTAINERS, TABLES
 from shared.services.audit import AuditService
 from shared.telemetry.guard import install_guard
 from tests.support.app_client import SETTINGS, AppClient
-from tests.support.audit import read_trail, studies
+from tests.support.audit import EverybodyIs, read_trail, studies
 from tests.support.dicom_builders import make_instance
 from tests.support.fake_fhir import FakeFhirServer
 from tests.support.fhir_world import FHIR
@@ -71,7 +72,8 @@ def open_client(**more: Any) -> tuple[AppClient, AuditService]:
     """Open an app with everything that could tell: a trail, a FHIR server, an inbox."""
     stores = memory_stores()
     trail = AuditService(stores.blobs, stores.clock, "archive.test")
-    return AppClient(stores, WITH_FHIR, fhir=FakeFhirServer(), guards=Guards(audit=trail), **more), trail
+    access = EverybodyIs(Caller("0aa1-ada"))  # somebody who is known, so that records are written one by one
+    return AppClient(stores, WITH_FHIR, **{"access": access, "fhir": FakeFhirServer(), "guards": Guards(audit=trail), **more}), trail
 
 
 async def use_every_transaction(client: AppClient) -> None:
