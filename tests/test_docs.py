@@ -209,3 +209,9 @@ def test_decisions_are_numbered_listed_and_complete() -> None:
 
 def test_the_changelog_has_a_place_for_what_comes_next() -> None:
     assert "## [Unreleased]" in (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+
+
+def test_every_proof_of_an_answer_to_a_threat_is_there() -> None:
+    proofs = set(re.findall(r"`((?:tests|tools)/[\w./]+\.py)", (ROOT / "docs/security.md").read_text(encoding="utf-8")))
+    assert len(proofs) > 20
+    assert [proof for proof in sorted(proofs) if not (ROOT / proof).is_file()] == []
