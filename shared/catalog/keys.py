@@ -16,6 +16,10 @@ from __future__ import annotations
 import hmac
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 CATALOG, SEARCH, FEED, JOBS = "catalog", "search", "feed", "jobs"
 DICOM, METADATA, INBOX, REJECTED, ARCHIVE, AUDIT = "dicom", "metadata", "inbox", "inbox-rejected", "archive", "audit"
@@ -77,6 +81,11 @@ class ArchiveKey:
 def outbox_row(version: int) -> str:
     """RowKey of the changes that made ``version`` of a study."""
     return f"{OUTBOX_PREFIX}{version:020d}"
+
+
+def spread(key: str, partitions: Sequence[str]) -> str:
+    """Choose one of several partitions for a hashed key, always the same."""
+    return partitions[sum(key.encode()) % len(partitions)]
 
 
 UNDATED = "99999999"

@@ -11,6 +11,7 @@ from collections import Counter
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from shared.catalog.keys import spread
 from shared.fhir.issues import Issue, IssueClass, IssueCode
 
 if TYPE_CHECKING:
@@ -80,7 +81,7 @@ class IssueLog:
         gone = {k: v for k, v in kept.items() if k not in met and not v.resolved and v.issue.issue_class in settled}
         changed |= {k: replace(v, resolved=True, last_seen_ms=now_ms) for k, v in gone.items()}
         if not kept:
-            await self._tables.upsert_many(TABLE, [(_list_of(partition_key), partition_key, {"schema": _SCHEMA})])
+            await self._tables.upsert_many(TABLE, [(spread(partition_key, LISTS), partition_key, {"schema": _SCHEMA})])
         await self._tables.upsert_many(TABLE, [(partition_key, row_key, logged.properties()) for row_key, logged in changed.items()])
 
     async def of_study(self, partition_key: str) -> list[LoggedIssue]:
@@ -114,7 +115,3 @@ def _summed(issues: Iterable[Issue]) -> Counter[Issue]:
     for issue, count in counted.items():
         summed[replace(issue, series_instance_uid="", sop_instance_uid="")] += count
     return summed
-
-
-def _list_of(partition_key: str) -> str:
-    return LISTS[sum(partition_key.encode()) % len(LISTS)]

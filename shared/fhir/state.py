@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from shared.catalog.keys import AFTER, ArchiveKey
+from shared.catalog.keys import AFTER, ArchiveKey, spread
 from shared.errors import AlreadyPresent, NotPresent, PreconditionFailed
 from shared.fhir.identity import Identity
 from shared.fhir.json_text import canonical, parse
@@ -257,7 +257,7 @@ class SyncState:
         if row.status is not SyncStatus.CLEAN or row.recheck_ms:
             await self._list(row)
             return await self._replace(row)
-        listed = await self._tables.get(TABLE, _open_partition(row.partition_key), row.partition_key, select=("status",))
+        listed = await self._tables.get(TABLE, spread(row.partition_key, OPEN_PARTITIONS), row.partition_key, select=("status",))
         written = await self._replace(row)
         if listed is not None:
             await self._unlist(listed)
@@ -307,7 +307,7 @@ class SyncState:
     async def _list(self, row: SyncRow) -> None:
         due = max(row.next_ms, row.lease_until_ms) if row.status is SyncStatus.DIRTY else row.recheck_ms
         properties: dict[str, Scalar] = {"schema": _SCHEMA, "status": str(row.status), "first_dirty_ms": row.first_dirty_ms, "due_ms": due}
-        await self._tables.upsert_many(TABLE, [(_open_partition(row.partition_key), row.partition_key, properties)])
+        await self._tables.upsert_many(TABLE, [(spread(row.partition_key, OPEN_PARTITIONS), row.partition_key, properties)])
 
     async def _unlist(self, listed: Entity) -> None:
         """Take a study off the list as it was listed before its row became clean; one listed anew meanwhile stays."""
@@ -380,7 +380,3 @@ def _contribution(entity: Entity) -> Contribution:
 def _open_row(entity: Entity) -> OpenRow:
     p: Any = entity.properties
     return OpenRow(entity.row_key, SyncStatus(p["status"]), p["first_dirty_ms"], p["due_ms"])
-
-
-def _open_partition(partition_key: str) -> str:
-    return OPEN_PARTITIONS[sum(partition_key.encode()) % len(OPEN_PARTITIONS)]

@@ -18,7 +18,7 @@ from shared.catalog.feed import to_ms
 from shared.fhir.circuit import Circuit
 from shared.fhir.issue_log import IssueLog
 from shared.fhir.issues import Issue, IssueClass, IssueCode
-from shared.fhir.state import SyncRow, SyncState, SyncStatus, deflate
+from shared.fhir.state import LeaseLost, SyncRow, SyncState, SyncStatus, deflate
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -82,7 +82,10 @@ class Outcomes:
         """
         now, partition_key = self._now_ms(), attempt.partition_key
         if plan is not None:
-            for left in set((await self._state.read(partition_key)).described) - {plan.patient_key}:
+            row = await self._state.read(partition_key)
+            if row.lease_owner != attempt.owner:  # another worker may be describing another patient by now
+                raise LeaseLost
+            for left in set(row.described) - {plan.patient_key}:
                 await self._state.withdraw(left, partition_key)
         written = await self._state.change_held(
             partition_key, attempt.owner, partial(_done, study=study, known=known, plan=plan, refused=bool(refused), now_ms=now)

@@ -25,7 +25,8 @@ from shared.fhir.state import Contribution, DocumentRow, SyncRow, SyncState, Wri
 from shared.fhir.study_plan import StudyPlan, plan_removal, plan_study, standing
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Set as AbstractSet
 
     from shared.fhir.evidence import StudyEvidence
     from shared.fhir.identity import Draft
@@ -142,10 +143,10 @@ class Planner:
         final, context = await self._project(evidence, Links(found=found))
         study = plan_study(final.study, where, known.row, capabilities)
         units[0].planned += [*await self._left_patient(draft, known), study.planned]
+        gone, reference = self._gone(final, known), study.planned.resource.reference
         made = {each.identity for document in final.documents for each in document.drafts}
-        gone = [r for row in self._gone(final, known) for r in row.resources if r.identity not in made]
-        units[0].planned += await self._removals(gone, study.planned.resource.reference)
-        units += await self._plan_documents(final, known, there, capabilities, study.planned.resource.reference)
+        units[0].planned += await self._removals((r for row in gone for r in row.resources), made, reference)
+        units += await self._plan_documents(final, known, there, capabilities, made, reference)
         pending = any("reference" not in order for order in final.study.resource.get("basedOn", []))
         return SyncPlan(
             shared=shared,
@@ -155,7 +156,7 @@ class Planner:
             patient=patient,
             patient_key=self._state.patient_key(draft.patient.identity) if draft.patient else "",
             base=base_of(final.study.resource),
-            gone_documents=[row.sop_instance_uid for row in self._gone(final, known)],
+            gone_documents=[row.sop_instance_uid for row in gone],
             issues=[*context.notes.issues, *issues, *ambiguous, *([_ORDER_PENDING] if pending else [])],
             pending=pending,
         )
@@ -164,9 +165,9 @@ class Planner:
         """Plan a study that is gone from the catalog."""
         known_row = replace(known.row, foreign=True)  # whatever we remember, it is read before it is deleted
         where = await standing(known_row, study_instance_uid, self._server, self._settings.canonical, afresh=known.afresh)
-        documents = [resource for row in known.documents.values() for resource in row.resources]
+        documents = (resource for row in known.documents.values() for resource in row.resources)
         stood = where.reference or known.row.study_ref or f"ImagingStudy/{uid_identity('ImagingStudy', study_instance_uid).logical_id}"
-        units = [Unit(await self._removals(documents, stood))]
+        units = [Unit(await self._removals(documents, frozenset(), stood))]
         study = plan_removal(where, known.row, study_instance_uid, cancel=cancel)
         if study is not None:
             units.append(Unit([study]))
@@ -254,9 +255,10 @@ class Planner:
         found |= {identity: reference_to(chosen(resources, self._settings.canonical)) for identity, resources in there.items() if resources}
         return there
 
-    async def _removals(self, resources: Sequence[WrittenResource], study: str) -> list[Planned]:
-        """Plan to delete resources; not those that are gone, nor those that have become another study's meanwhile."""
-        return [each for each in removals(resources) if await self._is_still_of(each.resource.reference, study)]
+    async def _removals(self, resources: Iterable[WrittenResource], made: AbstractSet[Identity], study: str) -> list[Planned]:
+        """Plan to delete what is not made any more; not what is gone, nor what has become another study's meanwhile."""
+        planned = removals(resource for resource in resources if resource.identity not in made)
+        return [each for each in planned if await self._is_still_of(each.resource.reference, study)]
 
     async def _is_still_of(self, reference: str, study: str) -> bool:
         """Tell whether a resource is there and of this study: two studies' dose reports may tell of one irradiation event."""
@@ -265,15 +267,20 @@ class Planner:
         return not studies or study in studies
 
     async def _plan_documents(
-        self, final: Projection, known: Known, there: Mapping[Identity, Sequence[Resource]], capabilities: Capabilities, study: str
+        self,
+        final: Projection,
+        known: Known,
+        there: Mapping[Identity, Sequence[Resource]],
+        capabilities: Capabilities,
+        made: AbstractSet[Identity],
+        study: str,
     ) -> list[Unit]:
-        made = {draft.identity for document in final.documents for draft in document.drafts}
         units = []
         for document in final.documents:
             row = known.documents.get(document.sop_instance_uid)
             trusted = {resource.identity: resource for resource in known.trusted(row)} if row else {}
             unit = plan_document(document, trusted, there, self._settings.canonical, capabilities)
-            gone = await self._removals([r for r in row.resources if r.identity not in made], study) if row else []
+            gone = await self._removals(row.resources, made, study) if row else []
             units.append(Unit([*gone, *unit.planned], document.sop_instance_uid))
         return units
 

@@ -8,9 +8,13 @@ from typing import Any
 
 import pytest
 
+from shared.fhir.identity import Identity
 from shared.fhir.issues import IssueClass, IssueCode
+from shared.fhir.plan import Unit
 from shared.fhir.server import Capabilities, FhirConfiguration, FhirConflict, FhirRefused, FhirTransient, Write
-from shared.fhir.state import SyncStatus
+from shared.fhir.state import Contribution, LeaseLost, SyncStatus
+from shared.services.fhir_outcomes import Attempt
+from shared.services.fhir_plan import Known, SyncPlan
 from tests.support.fhir_studies import (
     QUIET,
     SERIES,
@@ -263,3 +267,17 @@ async def test_a_patients_values_are_in_no_issue_and_no_message() -> None:
     assert "Doe" not in told
     assert "Miller" not in told
     assert "P1" not in told
+
+
+@virtually
+async def test_a_worker_that_lost_its_lease_forgets_nothing_of_what_another_remembers() -> None:
+    world = await world_with(image())
+    sync, partition = world.fhir.sync, world.partition(STUDY)
+    mine, others = (sync._state.patient_key(Identity("Patient", "urn:s", value)) for value in ("P1", "P2"))
+    await sync._state.contribute(others, Contribution(partition, "2024-01-02", {"gender": "female"}))
+    row = await sync._state.change(partition, lambda row: replace(row.describing(others), lease_owner="other"))
+    study = await sync._study(partition)
+    assert study is not None
+    with pytest.raises(LeaseLost):
+        await sync._outcomes.written(Attempt(partition, "me"), study, Known(row, {}), SyncPlan(Unit(), [], "", patient_key=mine), ())
+    assert len(await sync._state.contributions(others)) == 1
